@@ -1,0 +1,1 @@
+"""Pixels: areas, geometry, scenes, tiles, sources, radiometry, masks, simulators."""

@@ -1,0 +1,1 @@
+"""Sources of scenes; each obeys `imagery.fetchers.base.Fetcher`."""

@@ -1,0 +1,33 @@
+"""Radar units: everything that detects in radar works on linear intensity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagery.errors import UnitError
+from imagery.scene import Unit
+
+
+def linear_intensity(data: NDArray[np.float32], unit: Unit) -> NDArray[np.float32]:
+    """Radar pixels as linear intensity (power).
+
+    Args:
+        data: pixels, any shape; NaN stays NaN.
+        unit: their unit; ``sigma0_db`` is 10 log10 of sigma0, ``amplitude`` the square root of intensity.
+
+    Returns:
+        float32 of the same shape: sigma0, or intensity in the file's own scale where it is not calibrated.
+
+    Raises:
+        UnitError: if the pixels are reflectance.
+    """
+    match unit:
+        case "sigma0" | "intensity":
+            return data
+        case "sigma0_db":
+            return np.exp(data * np.float32(np.log(10.0) / 10.0))
+        case "amplitude":
+            return data * data
+        case _:
+            raise UnitError(f"a radar detector needs sigma0, intensity, amplitude or dB, not {unit}")

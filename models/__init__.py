@@ -1,0 +1,1 @@
+"""What is in the pixels: detectors and what they return."""

@@ -1,0 +1,9 @@
+"""Errors of the models package."""
+
+
+class ModelError(Exception):
+    """Base of every error that models raises on purpose."""
+
+
+class DetectorError(ModelError):
+    """A detector that does not exist or cannot run on this scene."""

@@ -1,0 +1,107 @@
+"""The CFAR vessel detector for radar scenes: one threshold per pixel, the union over polarisations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagery.geometry import Window
+from imagery.radiometry import linear_intensity
+from imagery.scene import Pixels, Scene
+from imagery.surface import SurfaceMap
+from models.cfar import CfarConfig, cfar
+from models.detector import settings_name, testable
+from models.errors import DetectorError
+
+_SAMPLE_PX = 64
+_SAMPLES_PER_SIDE = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class SarCfar:
+    """CFAR on each polarisation of a radar scene.
+
+    Attributes:
+        kind: name on the command line.
+        config: windows, clutter and false-alarm rate; its looks are replaced by the scene's own.
+        unit_intensity: per band, the scene's typical sea intensity, None before `prepare`.
+    """
+
+    kind: str
+    config: CfarConfig
+    unit_intensity: tuple[float, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """Kind and a hash of the configuration."""
+        return settings_name(self.kind, self.config)
+
+    @property
+    def halo_px(self) -> int:
+        """Reach of the background ring."""
+        return self.config.halo_px
+
+    def prepare(self, scene: Scene, surface: SurfaceMap) -> SarCfar:
+        """Take looks and typical intensity from the scene.
+
+        Raises:
+            DetectorError: if the scene is not radar, or shows no sea.
+        """
+        if scene.sensor.kind != "sar":
+            raise DetectorError(f"{self.kind} needs a radar scene; {scene.id} is {scene.sensor.name}: use bright-target")
+        levels, looks = _sea_statistics(scene, surface)
+        return replace(
+            self, config=replace(self.config, looks=scene.sensor.looks or looks), unit_intensity=levels
+        )
+
+    def hot(self, scene: Scene, pixels: Pixels, classes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Highest level and ratio over the polarisations; untestable pixels are quiet."""
+        if self.unit_intensity is None:
+            raise DetectorError(f"{self.kind} was not prepared for scene {scene.id}")
+        open_water = testable(classes)
+        level = np.zeros(classes.shape, np.uint8)
+        ratio = np.zeros(classes.shape, np.float32)
+        for band, unit in enumerate(self.unit_intensity):
+            intensity = linear_intensity(pixels.data[band], scene.unit)
+            judged = cfar(intensity, pixels.valid[band] & open_water, self.config, unit_intensity=unit)
+            tested = np.where(judged.level == 255, 0, judged.level).astype(np.uint8)
+            level = np.maximum(level, tested)
+            ratio = np.where(tested > 0, np.maximum(ratio, judged.ratio), ratio)
+        return level, ratio
+
+
+def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...], float]:
+    """Typical intensity per band, and the looks of the smoothest water, from windows spread over the scene.
+
+    Looks: mean^2 / variance of a window's intensity; texture and ships only lower it, so the 90th percentile over windows
+    stands for water without them. Used only where the sensor does not state its looks.
+
+    Raises:
+        DetectorError: if none of the windows shows sea.
+    """
+    height, width = scene.shape_hw
+    rows = np.unique(np.linspace(0, max(height - _SAMPLE_PX, 0), _SAMPLES_PER_SIDE).astype(int))
+    cols = np.unique(np.linspace(0, max(width - _SAMPLE_PX, 0), _SAMPLES_PER_SIDE).astype(int))
+    levels: list[list[float]] = [[] for _ in scene.bands]
+    looks = []
+    for row in rows:
+        for col in cols:
+            window = Window(row=int(row), col=int(col), height=_SAMPLE_PX, width=_SAMPLE_PX)
+            pixels = scene.read(window)
+            water = testable(surface.classes(window, pixels.valid.any(axis=0)))
+            for band in range(len(scene.bands)):
+                values = linear_intensity(pixels.data[band], scene.unit)[water & pixels.valid[band]].astype(float)
+                if len(values) < _SAMPLE_PX**2 // 4 or not values.mean() > 0:
+                    continue
+                levels[band].append(float(np.median(values)))
+                if values.var() > 0:
+                    looks.append(float(values.mean() ** 2 / values.var()))
+    if not levels[0]:
+        raise DetectorError(
+            f"scene {scene.id} shows no open water in any of {len(rows) * len(cols)} sample windows; choose an area at sea"
+        )
+    per_band = tuple(float(np.median(level)) if level else float(np.median(levels[0])) for level in levels)
+    return per_band, float(np.clip(np.percentile(looks, 90), 1.0, 50.0)) if looks else 1.0

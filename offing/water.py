@@ -1,0 +1,138 @@
+"""Which water of an area a scene could show a ship on, tile by tile; an empty tile without this number means nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import ArrayLike, NDArray
+from pyproj import Transformer
+
+from imagery.aoi import AreaOfInterest
+from imagery.geometry import Window
+from imagery.scene import Scene
+from imagery.surface import Surface, SurfaceMap
+from offing.status import WaterState
+
+TILE_M = 2000.0
+_STEP_M = 100.0  # places judged: 400 in a tile, so a share is good to about 2.5 %
+
+_REASONS = {
+    Surface.INTERTIDAL: "ground that the tide covers",
+    Surface.CLOUD: "cloud",
+    Surface.NO_DATA: "outside the image, no data or clipped values",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileGrid:
+    """Squares of `TILE_M` on the area's UTM grid: the same on every date, from whatever scene.
+
+    Attributes:
+        epsg: UTM zone.
+        tile: (n,) number of the tile that each place belongs to.
+        lon, lat: (n,) places every 100 m inside the area.
+        names: tile names, zone and south-west corner in km.
+        squares: tile outlines in degrees.
+        area_km2: surface of the area inside each tile.
+    """
+
+    epsg: int
+    tile: NDArray[np.int64]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    names: tuple[str, ...]
+    squares: tuple[shapely.Polygon, ...]
+    area_km2: NDArray[np.float64]
+
+
+def tile_grid(area: AreaOfInterest) -> TileGrid:
+    """Cut an area into tiles."""
+    to_utm = Transformer.from_crs(4326, area.utm_epsg, always_xy=True)
+    outline = shapely.transform(
+        shapely.segmentize(area.unwrapped, 0.05), lambda xy: np.column_stack(to_utm.transform(xy[:, 0], xy[:, 1]))
+    )
+    west, south, east, north = outline.bounds
+    xs = np.arange(np.floor(west / TILE_M) * TILE_M + _STEP_M / 2, east, _STEP_M)
+    ys = np.arange(np.floor(south / TILE_M) * TILE_M + _STEP_M / 2, north, _STEP_M)
+    x, y = (a.ravel() for a in np.meshgrid(xs, ys))
+    inside = shapely.contains_xy(outline, x, y)
+    x, y = x[inside], y[inside]
+    key = np.column_stack([np.floor(y / TILE_M), np.floor(x / TILE_M)]).astype(np.int64)
+    corners, tile = np.unique(key, axis=0, return_inverse=True)
+    lon, lat = to_utm.transform(x, y, direction="INVERSE")
+    squares = []
+    for row, col in corners:
+        ring = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * TILE_M + [col * TILE_M, row * TILE_M]
+        squares.append(shapely.Polygon(np.column_stack(to_utm.transform(*ring.T, direction="INVERSE"))))
+    return TileGrid(
+        epsg=area.utm_epsg,
+        tile=tile.ravel(),
+        lon=np.asarray(lon),
+        lat=np.asarray(lat),
+        names=tuple(f"{area.utm_epsg}_{col * 2}_{row * 2}" for row, col in corners),
+        squares=tuple(squares),
+        area_km2=np.bincount(tile.ravel(), minlength=len(corners)) * (_STEP_M / 1000.0) ** 2,
+    )
+
+
+def surface_at(scene: Scene, surface: SurfaceMap, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.uint8]:
+    """`Surface` classes at places, read in one window around them; `Surface.NO_DATA` outside the scene."""
+    rows, cols = (np.round(v).astype(np.int64) for v in scene.geometry.rowcol(lon, lat))
+    out = np.full(rows.shape, Surface.NO_DATA, np.uint8)
+    inside = (rows >= 0) & (rows < scene.shape_hw[0]) & (cols >= 0) & (cols < scene.shape_hw[1])
+    if not inside.any():
+        return out
+    r, c = rows[inside], cols[inside]
+    window = Window(row=int(r.min()), col=int(c.min()), height=int(np.ptp(r)) + 1, width=int(np.ptp(c)) + 1)
+    classes = surface.classes(window, scene.read(window).valid.any(axis=0))
+    out[inside] = classes[r - window.row, c - window.col]
+    return out
+
+
+def tile_table(scene: Scene, surface: SurfaceMap, grid: TileGrid) -> gpd.GeoDataFrame:
+    """Observability of every tile of an area in one scene.
+
+    Args:
+        scene: the scene.
+        surface: its surface map.
+        grid: the area's tiles.
+
+    Returns:
+        A row per tile: tile_id, scene_id, sensor, date, time, area_km2, water_km2, observed_km2, observed_fraction (of the
+        water; NaN on land only), state and reason (of the largest unobserved part), and its outline in EPSG:4326.
+    """
+    n = len(grid.names)
+    counts = np.zeros((n, len(Surface)), np.int64)
+    for tile in range(n):
+        mine = grid.tile == tile
+        classes = surface_at(scene, surface, grid.lon[mine], grid.lat[mine])
+        counts[tile] = np.bincount(classes, minlength=len(Surface))
+    total = np.maximum(counts.sum(axis=1), 1)
+    water = total - counts[:, Surface.LAND]
+    share = np.divide(counts[:, Surface.SEA], water, out=np.full(n, np.nan), where=water > 0)
+    blocked = counts[:, list(_REASONS)]
+    worst = np.array(list(_REASONS.values()), dtype=object)[blocked.argmax(axis=1)]
+    reason = np.where(water == 0, "land", np.where(blocked.sum(axis=1) > 0, worst, ""))
+    state = np.where(counts[:, Surface.SEA] > 0, WaterState.OBSERVED.value, WaterState.NOT_OBSERVED.value)
+    time = pd.Timestamp(scene.time) if scene.time else pd.NaT
+    return gpd.GeoDataFrame(
+        {
+            "tile_id": grid.names,
+            "scene_id": scene.id,
+            "sensor": scene.sensor.name,
+            "date": scene.time.date().isoformat() if scene.time else "",
+            "time": pd.Series([time] * n, dtype="datetime64[us, UTC]"),
+            "area_km2": grid.area_km2,
+            "water_km2": grid.area_km2 * water / total,
+            "observed_km2": grid.area_km2 * counts[:, Surface.SEA] / total,
+            "observed_fraction": share,
+            "state": state,
+            "reason": reason.astype(str),
+        },
+        geometry=list(grid.squares),
+        crs="EPSG:4326",
+    )
