@@ -40,6 +40,10 @@ MAX_BACKGROUND_PX = 127
 _SHIFT = 46
 _ONE = np.int64(1) << _SHIFT
 _SUM_MASK = _ONE - 1
+_TWO_52 = 2.0**52
+_TWO_52_BITS = np.int64(0x4330000000000000)  # float64 bit pattern of 2^52
+
+_SCAN_PX = 128  # candidates are looked for in runs of this many pixels
 
 QUIET, GROW, ALARM, UNTESTABLE = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(255)
 
@@ -59,7 +63,7 @@ def _packed(amplitude: Any) -> Any:
 @_jit(inline="always")
 def _usable(value: Any, valid: Any) -> Any:
     """Whether an intensity is data: valid, not NaN, not negative, finite."""
-    return valid and value >= np.float32(0.0) and value < np.float32(np.inf)
+    return valid & (value >= np.float32(0.0)) & (value < np.float32(np.inf))
 
 
 @_jit()
@@ -99,14 +103,21 @@ def _push_amplitude(rows: Any, i: int, guard: int, background: int, new: Any, ou
 
 
 @_jit()
+def _ring_sum(outer: Any, inner: Any, guard: int, background: int, at: int) -> int:
+    """Ring sum around one column from box sums per column."""
+    total = np.int64(0)
+    for j in range(at - background, at + background + 1):
+        total += outer[j]
+    for j in range(at - guard, at + guard + 1):
+        total -= inner[j]
+    return total
+
+
+@_jit()
 def _slide(outer: Any, inner: Any, guard: int, background: int, margin: int, ring: Any) -> None:
     """Box sums per column to ring sums, for the columns [margin, width - margin); margin >= background."""
     width = ring.size
-    total = np.int64(0)
-    for j in range(margin - background, margin + background + 1):
-        total += outer[j]
-    for j in range(margin - guard, margin + guard + 1):
-        total -= inner[j]
+    total = _ring_sum(outer, inner, guard, background, margin)
     ring[margin] = total
     change = ring[margin + 1 : width - margin]
     outer_in = outer[margin + 1 + background : width - margin + background]
@@ -121,31 +132,53 @@ def _slide(outer: Any, inner: Any, guard: int, background: int, margin: int, rin
 
 
 @_jit()
-def _censor(ring: Any, centre: Any, cutoff: float, least: int, kept: Any, mean: Any) -> None:
-    """Keep the amplitudes of a row that are below cutoff * the mean of their own ring; note that mean.
+def _unpack(ring: Any, count: Any, total: Any) -> None:
+    """Split packed sums into the bit patterns of two float64 numbers, each plus 2^52.
+
+    Or-ing an integer below 2^52 into the mantissa of 2^52 converts it exactly, and unlike a conversion
+    of int64 it vectorises on AVX2. Readers view the arrays as float64 and subtract `_TWO_52`.
+    """
+    for j in range(ring.size):
+        count[j] = (ring[j] >> _SHIFT) | _TWO_52_BITS
+        total[j] = (ring[j] & _SUM_MASK) | _TWO_52_BITS
+
+
+@_jit()
+def _censor(count: Any, total: Any, centre: Any, cutoff: float, least: float, kept: Any) -> None:
+    """Keep the amplitudes of a row that are below cutoff * the mean of their own ring.
 
     A pixel whose ring holds fewer than `least` pixels cannot be screened and is dropped: that does not
     look at its value, so it biases nothing.
     """
-    for j in range(ring.size):
-        count = ring[j] >> _SHIFT
-        total = ring[j] & _SUM_MASK
-        amplitude = np.int64(centre[j])
-        keep = count >= least and np.float64(amplitude * amplitude * count) <= cutoff * np.float64(total)
+    for j in range(centre.size):
+        pixels = count[j] - _TWO_52
+        amplitude = np.float64(centre[j])
+        keep = (pixels >= least) & (amplitude * amplitude * pixels <= cutoff * (total[j] - _TWO_52))
         kept[j] = centre[j] if keep else np.int16(-1)
-        mean[j] = np.float32(np.float64(total) / np.float64(max(count, np.int64(1))))
 
 
 @_jit()
-def _compare(intensity: Any, valid: Any, ring: Any, least: int, per_unit: float, ratio: Any, level: Any) -> None:
+def _compare(
+    intensity: Any, valid: Any, count: Any, total: Any, least: float, scale: float, ratio: Any, level: Any
+) -> None:
     """Ratio of a row's pixels to their ring mean; quiet or untestable, nothing tested yet."""
-    for j in range(intensity.size):
-        count = ring[j] >> _SHIFT
-        total = ring[j] & _SUM_MASK
-        testable = _usable(intensity[j], valid[j]) and count >= least and total > 0
-        value = np.float64(intensity[j]) * per_unit * np.float64(count) / np.float64(total)
-        ratio[j] = np.float32(value) if testable else np.float32(np.nan)
-        level[j] = QUIET if testable else UNTESTABLE
+    for j in range(ratio.size):
+        pixels, power = count[j] - _TWO_52, total[j] - _TWO_52
+        per_mean = scale * pixels / power if (pixels >= least) & (power > 0.0) else np.nan
+        ratio[j] = np.float32(np.float64(intensity[j]) * per_mean)
+    for j in range(ratio.size):
+        ratio[j] = ratio[j] if _usable(intensity[j], valid[j]) else np.float32(np.nan)
+    for j in range(ratio.size):
+        level[j] = UNTESTABLE if np.isnan(ratio[j]) else QUIET
+
+
+@_jit()
+def _any_above(values: Any, bound: float) -> bool:
+    """Whether any value exceeds the bound; no early exit, so that it vectorises."""
+    found = 0
+    for j in range(values.size):
+        found += values[j] > bound
+    return found > 0
 
 
 @_jit(inline="always")
@@ -236,7 +269,9 @@ def detect(
         outer_amplitude = np.zeros(block, np.int32)
         inner_amplitude = np.zeros(block, np.int32)
         ring = np.zeros(block, np.int64)
-        means = np.zeros((background + 2, block), np.float32)  # last row: scratch of the first stage
+        earlier = np.zeros((background + 2, block), np.int64)  # last row: scratch of the first stage
+        count_bits, total_bits = np.zeros(block, np.int64), np.zeros(block, np.int64)
+        counts, totals = count_bits.view(np.float64), total_bits.view(np.float64)
         fresh = np.full(block, np.int16(-1))
         read_start = max(0, start - halo)
         read_stop = min(width, stop + halo)
@@ -253,18 +288,13 @@ def detect(
                 centre -= background
                 if centre < 0:
                     break
-                _slide(outer[stage], inner[stage], guard, background, margin, ring)
+                slot = centre % (background + 1) if stage == stages - 2 else background + 1
+                _slide(outer[stage], inner[stage], guard, background, margin, earlier[slot])
+                _unpack(earlier[slot], count_bits, total_bits)
                 fresh[:] = np.int16(-1)
                 inside = slice(margin, block - margin)
-                slot = centre % (background + 1) if stage == stages - 2 else background + 1
-                _censor(
-                    ring[inside],
-                    rows[stage, centre % window][inside],
-                    cutoff,
-                    least_screen,
-                    fresh[inside],
-                    means[slot][inside],
-                )
+                seen = rows[stage, centre % window]
+                _censor(counts[inside], totals[inside], seen[inside], cutoff, least_screen, fresh[inside])
             if centre < 0:
                 continue
             last = stages - 1
@@ -275,43 +305,37 @@ def detect(
             if centre < 0:
                 continue
             _slide(outer[last], inner[last], guard, background, halo, ring)
-            ratio_row = ratio[centre, start:stop]
-            level_row = level[centre, start:stop]
+            _unpack(ring, count_bits, total_bits)
+            inside = slice(halo, block - halo)
+            x_row = intensity[centre, start:stop]
+            ratio_row, level_row = ratio[centre, start:stop], level[centre, start:stop]
             _compare(
-                intensity[centre, start:stop],
-                valid[centre, start:stop],
-                ring[halo : block - halo],
-                least,
-                scale,
-                ratio_row,
-                level_row,
+                x_row, valid[centre, start:stop], counts[inside], totals[inside], least, scale, ratio_row, level_row
             )
-            earlier = means[centre % (background + 1)]
-            for j in range(ratio_row.size):
-                if not ratio_row[j] > candidate_ratio:
+            before = earlier[centre % (background + 1)]
+            for first in range(0, ratio_row.size, _SCAN_PX):
+                if not _any_above(ratio_row[first : first + _SCAN_PX], candidate_ratio):
                     continue
-                at = j + halo
-                count = ring[at] >> _SHIFT
-                total = np.float64(ring[at] & _SUM_MASK)
-                exact = np.float64(intensity[centre, start + j]) * scale * np.float64(count) / total
-                cutoff_at = 0.0
-                if stages > 1:
-                    used = cutoff * np.float64(earlier[at]) * np.float64(count) / total
-                    cutoff_at = math.sqrt(max(math.log(used) - cutoff_axis[0], 0.0)) / cutoff_axis[1]
-                texture_at = 0.0
-                if with_texture:
-                    amplitude = np.int64(0)
-                    for k in range(at - background, at + background + 1):
-                        amplitude += outer_amplitude[k]
-                    for k in range(at - guard, at + guard + 1):
-                        amplitude -= inner_amplitude[k]
-                    half = np.float64(amplitude) * np.float64(amplitude) / (np.float64(count) * total)
-                    texture_at = math.sqrt(max(texture_axis[0] - math.log(half), 0.0)) / texture_axis[1]
-                count_at = (1.0 / np.float64(count) - count_axis[0]) / count_axis[1]
-                log_ratio = math.log(exact)
-                for step in range(2):
-                    bound = log_by_count[step, count] + _log_factor(table[step], count_at, cutoff_at, texture_at)
-                    if log_ratio > bound:
-                        level_row[j] = GROW if step == 0 else ALARM
-                    if step == 1 and as_margin:
-                        ratio_row[j] = np.float32(math.exp(log_ratio - bound))
+                for j in range(first, min(first + _SCAN_PX, ratio_row.size)):
+                    if not ratio_row[j] > candidate_ratio:
+                        continue
+                    at = j + halo
+                    pixels, total = ring[at] >> _SHIFT, np.float64(ring[at] & _SUM_MASK)
+                    count = np.float64(pixels)
+                    cutoff_at = texture_at = 0.0
+                    if stages > 1:
+                        mean_before = np.float64(before[at] & _SUM_MASK) / np.float64(before[at] >> _SHIFT)
+                        used = math.log(cutoff * mean_before * count / total)
+                        cutoff_at = math.sqrt(max(used - cutoff_axis[0], 0.0)) / cutoff_axis[1]
+                    if with_texture:
+                        amplitude = np.float64(_ring_sum(outer_amplitude, inner_amplitude, guard, background, at))
+                        half = math.log(amplitude * amplitude / (count * total))
+                        texture_at = math.sqrt(max(texture_axis[0] - half, 0.0)) / texture_axis[1]
+                    count_at = (1.0 / count - count_axis[0]) / count_axis[1]
+                    log_ratio = math.log(np.float64(x_row[j]) * scale * count / total)
+                    for step in range(2):
+                        bound = log_by_count[step, pixels] + _log_factor(table[step], count_at, cutoff_at, texture_at)
+                        if log_ratio > bound:
+                            level_row[j] = GROW if step == 0 else ALARM
+                        if step == 1 and as_margin:
+                            ratio_row[j] = np.float32(math.exp(log_ratio - bound))

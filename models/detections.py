@@ -34,7 +34,7 @@ class Detections:
         width_m, width_low_m, width_high_m: hull width and its interval.
         heading_deg, heading_low_deg, heading_high_deg: hull axis, degrees clockwise from north in [0, 180): bow and stern
             are not told apart. Interval ends may leave [0, 180); a full 180 wide means unknown.
-        kind: ``vessel``, ``fixed_structure`` or ``ghost`` (an image of something elsewhere); a CFAR says ``vessel`` only.
+        kind: ``vessel``, ``fixed_structure`` or ``ghost`` (a sidelobe or other image of something elsewhere).
         probability: that there is such an object here.
         probability_calibrated: True where that number was calibrated on held-out scenes.
         contrast_db: peak over local background, dB (SAR) or NaN.

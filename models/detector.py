@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from imagery.geometry import Window
+from imagery.geometry import Window, offset_m
 from imagery.land import Land
 from imagery.scene import Pixels, Scene
 from imagery.surface import Surface, SurfaceMap
@@ -26,6 +27,9 @@ LONGEST_SHIP_M = 460.0
 # Sentinel-1: of AIS-matched, human-reviewed pairs, 10 % have a pixel extent of 4.1 and 90 % one of 1.4 times the true
 # length or more (design note on AIS, section 4, measured): an 80 % interval of the length.
 _SAR_EXTENT_OVER_LENGTH_HIGH = 4.1
+# A target this far below a brighter one this near is its sidelobe more often than a boat; it is kept and marked as a ghost.
+_SIDELOBE_RATIO = 0.01
+_SIDELOBE_REACH_M = 300.0
 _TILE_PX = 1024
 _MARGIN_PX = 64  # hulls that begin outside the region are measured whole
 
@@ -196,7 +200,7 @@ def _describe(
         heading_deg=axis,
         heading_low_deg=axis - axis_error,
         heading_high_deg=axis + axis_error,
-        kind=np.full(n, "vessel"),
+        kind=np.where(_are_sidelobes(scene, found)[rows], "ghost", "vessel"),
         probability=_uncalibrated_probability(contrast_db),
         probability_calibrated=np.zeros(n, bool),
         contrast_db=contrast_db,
@@ -218,6 +222,21 @@ def _hull_interval(
     if scene.sensor.kind == "sar":
         return size, extent_m / _SAR_EXTENT_OVER_LENGTH_HIGH, extent_m
     return size, np.maximum(extent_m - 2.0 * pixel_m, 0.0), extent_m + 2.0 * pixel_m
+
+
+def _are_sidelobes(scene: Scene, found: Blobs) -> NDArray[np.bool_]:
+    """Radar blobs that are 20 dB weaker than another one within 300 m."""
+    ghost = np.zeros(len(found), bool)
+    if scene.sensor.kind != "sar" or len(found) < 2:
+        return ghost
+    east, north = offset_m(*(float(v) for v in scene.geometry.lonlat(0, 0)), *scene.geometry.lonlat(found.row, found.col))
+    reach = _SIDELOBE_REACH_M + float(found.extent_m.max()) / 2.0
+    pairs = cKDTree(np.column_stack([east, north])).query_pairs(reach, output_type="ndarray")
+    for weak, bright in (pairs.T, pairs.T[::-1]):
+        apart = np.hypot(east[weak] - east[bright], north[weak] - north[bright]) - found.extent_m[bright] / 2.0
+        near = apart < _SIDELOBE_REACH_M
+        ghost[weak[near & (found.peak_ratio[weak] < _SIDELOBE_RATIO * found.peak_ratio[bright])]] = True
+    return ghost
 
 
 def _uncalibrated_probability(contrast_db: NDArray[np.float64]) -> NDArray[np.float64]:

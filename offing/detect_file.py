@@ -36,7 +36,7 @@ class FileResult:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        columns = ("id", "lon", "lat", "length_m", "length_low_m", "length_high_m", "probability", "surface")
+        columns = ("id", "kind", "lon", "lat", "length_m", "length_low_m", "length_high_m", "probability", "surface")
         rows = zip(*(getattr(self.detections, c).tolist() for c in columns), strict=True)
         return {
             "detections": [dict(zip(columns, row, strict=True)) for row in rows],
@@ -48,11 +48,12 @@ class FileResult:
     def as_text(self) -> str:
         """A few lines for people."""
         found = self.detections
-        lines = [f"{len(found)} vessel(s)"]
+        ghosts = int((found.kind == "ghost").sum())
+        lines = [f"{len(found) - ghosts} vessel(s)" + (f", {ghosts} ghost(s) of brighter ones" if ghosts else "")]
         for i in range(min(len(found), 20)):
             lines.append(
                 f"  {found.lat[i]:.5f} {found.lon[i]:.5f}  length {found.length_m[i]:.0f} m "
-                f"({found.length_low_m[i]:.0f} to {found.length_high_m[i]:.0f}), {found.surface[i]}"
+                f"({found.length_low_m[i]:.0f} to {found.length_high_m[i]:.0f}), {found.surface[i]}, {found.kind[i]}"
             )
         if len(found) > 20:
             lines.append(f"  and {len(found) - 20} more")

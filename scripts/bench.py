@@ -96,7 +96,7 @@ def bench_cfar(args: argparse.Namespace) -> Report:
     methods: dict[str, Callable[[], object]] = {}
     for clutter in ("gamma", "k", "g0"):
         for trimmed in (False, True):
-            config = CfarConfig(clutter=clutter, trimmed=trimmed)  # type: ignore[arg-type]  # a loop over literals
+            config = CfarConfig(clutter=clutter, trimmed=trimmed)
             cfar_table(config)
             cfar(intensity[:64], valid[:64], config, unit_intensity=0.01)  # compile, or load the compiled code
             methods[f"{clutter}{'-trimmed' if trimmed else ''}"] = lambda config=config: cfar(  # type: ignore[misc]

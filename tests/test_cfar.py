@@ -63,7 +63,7 @@ def brute_force(intensity, valid, config, unit):
     kept, earlier = usable, None
     for _ in range(2 if config.trimmed else 0):
         count, power = ring_sums(kept.astype(np.int64), config), ring_sums(kept * amplitude**2, config)
-        earlier = (power / np.maximum(count, 1)).astype(np.float32)
+        earlier = power / np.maximum(count, 1)
         enough = count >= math.ceil(0.05 * config.ring_px)
         kept = kept & enough & (amplitude**2 * count <= config.cutoff_ratio * power)
     count, power = ring_sums(kept.astype(np.int64), config), ring_sums(kept * amplitude**2, config)

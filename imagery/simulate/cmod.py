@@ -64,6 +64,7 @@ def _b2(v: FloatArray, x: FloatArray) -> FloatArray:
 def vh_of_wind(wind_m_s: ArrayLike) -> FloatArray:
     """C-band cross-polarised backscatter of the sea, linear sigma0: .580 U10 - 35.65 dB, whatever the angles.
 
-    Reference: Vachon and Wolfe 2011, IEEE GRSL 8(3) 456, doi:10.1109/LGRS.2010.2085417 (RADARSAT-2).
+    Reference: C-2PO, Zhang and Perrie 2012, Bull. Amer. Meteor. Soc. 93(4) 531, doi:10.1175/BAMS-D-11-00001.1
+    (RADARSAT-2; coefficients not checked against the paper). Vachon and Wolfe 2011 find nearly the same line.
     """
     return np.asarray(10.0 ** (0.1 * (0.580 * np.asarray(wind_m_s, float) - 35.65)), float)

@@ -24,7 +24,7 @@ MUD = (0.070, 0.090, 0.110, 0.120, 0.070)
 CLOUD = (1.0, 1.0, 1.0, 1.02, 0.72)
 SHADOW_SKYLIGHT = (0.45, 0.40, 0.35, 0.25, 0.15)  # diffuse share of the light, which reaches into shadow
 # Suspended matter: background of a muddy coast 6-20 g/m3 in the median, log-normal with these spreads between
-# scenes and in space; the tide stirs by up to half (plume.md 5.1: coastal 5-30 g/m3, sd .15-.3, scene sd .15).
+# scenes and in space; the tide stirs by up to half (usual ranges: coastal 5-30 g/m3, macrotidal 30-300; judgement).
 BACKGROUND_G_M3 = (6.0, 20.0)
 SCENE_SD, SPACE_SD, TIDE_LOG = 0.15, 0.25, 0.35
 SHOAL_LOG, SHOAL_M = 1.2, 4.0  # shallow water is muddier: log factor on the flats, and its scale in depth

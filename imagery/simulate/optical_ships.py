@@ -17,7 +17,8 @@ from imagery.simulate.truth import SceneTruth
 FINE = 5  # samples per pixel side within which a hull is drawn
 PSF_PX = {"fine": 0.45, "coarse": 0.9}  # point-spread of 10 m bands, and of b11 whose pixels are 20 m
 # When each band sees a place, seconds after b02 (b02 b03 b04 b08 b11): the detectors lie one behind the other, so
-# that a moving ship shows coloured edges. Heiselberg 2019, Remote Sensing 11(18), doi:10.3390/rs11182098.
+# that a moving ship shows coloured edges. ESA, Sentinel-2 User Handbook; Binet et al. 2022, ISPRS Annals V-1-2022, 57
+# find the true delays within 2 % of these.
 BAND_DELAY_S = (0.0, 0.527, 1.005, 0.264, 1.525)
 # Reflectance of paint and cargo per band (judgement): white, red lead, dark, blue, sand.
 PAINTS = {

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from imagery.acquisition import AcquisitionSample, azimuth_shift_m
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from imagery.acquisition import AcquisitionSample, azimuth_shift_m
 from imagery.geometry import moved, offset_m
 from models.detections import Detections
 from offing.ais.identity import LENGTH_FACTOR_OPTICAL, LENGTH_FACTOR_SAR, length_plausible
@@ -47,6 +48,8 @@ _T_DEGREES = 4.0
 DETECTION_PROBABILITY = 0.9
 # Objects without AIS: a quarter of all objects within 3 km (section 4, prototype).
 UNKNOWN_SHARE = 0.25
+# A detection whose time has no known error is taken to be right within ten minutes.
+_MAX_TIME_SIGMA_S = 600.0
 _EARTH_M = 6_371_000.0  # mean radius, for neighbour searches only
 
 
@@ -102,7 +105,7 @@ def view_rows(view: AcquisitionSample | None, rows: IntArray) -> AcquisitionSamp
     if view is None:
         return None
     count = len(view.incidence_deg)
-    columns = {
+    columns: dict[str, Any] = {
         column.name: np.asarray(getattr(view, column.name))[rows]
         for column in fields(view)
         if isinstance(getattr(view, column.name), np.ndarray) and getattr(view, column.name).shape == (count,)
@@ -132,14 +135,18 @@ def imaged(where: Placement, view: AcquisitionSample | None) -> tuple[FloatArray
     seconds = np.where(known, view.slant_range_m / view.platform_speed_m_s * np.sin(incidence), 0.0)
     share2 = (
         SHIFT_SIGMA_SHARE**2
-        + (np.radians(np.nan_to_num(view.incidence_sigma_deg)) / np.tan(incidence)) ** 2
-        + np.nan_to_num(view.slant_range_sigma_m / view.slant_range_m) ** 2
+        + (np.radians(_known_or_zero(view.incidence_sigma_deg)) / np.tan(incidence)) ** 2
+        + _known_or_zero(view.slant_range_sigma_m / view.slant_range_m) ** 2
     )
     variance = share2 * shift**2 + (seconds * SHIFT_SPEED_SIGMA_M_S) ** 2
-    flight = np.radians(np.nan_to_num(view.heading_deg))
-    along = np.stack([np.sin(flight) ** 2, np.sin(flight) * np.cos(flight), np.cos(flight) ** 2])
+    look = np.radians(_known_or_zero(view.look_azimuth_deg))  # the shift lies at right angles to the look
+    along = np.stack([np.cos(look) ** 2, -np.sin(look) * np.cos(look), np.sin(look) ** 2])
     lon, lat = moved(where.lon, where.lat, east, north)
     return lon, lat, shift, along * variance
+
+
+def _known_or_zero(value: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(value), value, 0.0)
 
 
 def find_candidates(
@@ -164,7 +171,7 @@ def find_candidates(
     lon, lat, shift, shift_cov = imaged(where, view_here)
     east, north = offset_m(lon, lat, detections.lon[detection], detections.lat[detection])
     distance = np.hypot(east, north)
-    spread_s2 = np.nan_to_num(detections.time_sigma_s[detection]) ** 2
+    spread_s2 = np.minimum(np.nan_to_num(detections.time_sigma_s[detection]), _MAX_TIME_SIGMA_S) ** 2
     var_e = where.var_east_m2 + detections.var_east_m2[detection] + shift_cov[0] + spread_s2 * where.east_m_s**2
     cov = where.cov_east_north_m2 + detections.cov_east_north_m2[detection] + shift_cov[1]
     cov = cov + spread_s2 * where.east_m_s * where.north_m_s
@@ -190,7 +197,7 @@ def find_candidates(
         sigma_m=np.sqrt((var_e + var_n) / 2.0),
         shift_m=shift,
         length_ok=length_ok,
-        loose=where.sigma_m > MAX_PLACED_SIGMA_M,
+        loose=np.sqrt((var_e + var_n) / 2.0) > MAX_PLACED_SIGMA_M,
         llr=np.where(d2 <= TAIL_D2, llr, -np.inf),
     )
     return pairs.take(where.placed & (distance <= GATE_M))

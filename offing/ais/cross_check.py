@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
-from imagery.acquisition import AcquisitionSample
 from numpy.typing import NDArray
 
+from imagery.acquisition import AcquisitionSample
 from models.detections import Detections
 from offing.ais import wording
 from offing.ais.evidence import MIN_PROBABILITY, Evidence, gather
@@ -53,8 +53,8 @@ def cross_check(
     if ais is None:
         silent = Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.NOT_SEARCHED)
         return assembled(detections.id, [verdict or silent for verdict in verdicts], VesselTable.empty())
-    if not len(detections) and scene_time is None:
-        return assembled(detections.id, [], VesselTable.empty())
+    if np.isnat(detections.time).all() and scene_time is None:
+        return assembled(detections.id, [verdict for verdict in verdicts if verdict], VesselTable.empty())
     rows = np.array([row for row, verdict in enumerate(verdicts) if verdict is None], np.int64)
     evidence = gather(detections, rows, ais, view, scene_time)
     judged = {int(row): _judge(evidence, int(row)) for row in rows}
@@ -68,6 +68,8 @@ def _set_aside(detections: Detections, row: int) -> Verdict | None:
         return Verdict(status=DetectionStatus.FIXED_STRUCTURE, why=wording.FIXED)
     if detections.surface[row] == "land":
         return Verdict(status=DetectionStatus.FIXED_STRUCTURE, why=wording.ON_LAND)
+    if np.isnat(detections.time[row]):
+        return Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.NO_TIME)
     if detections.kind[row] == "ghost":
         return Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.GHOST)
     return None
@@ -85,7 +87,7 @@ def _judge(evidence: Evidence, row: int) -> Verdict:
     if len(may_be) or unexplained < MIN_PROBABILITY:
         return Verdict(
             status=DetectionStatus.AMBIGUOUS,
-            why=wording.ambiguous(evidence, may_be if len(may_be) else near),
+            why=wording.ambiguous(evidence, may_be if len(may_be) else evidence.likely(near)),
             probability=1.0 - unexplained,
             runner_up_mmsi=runner_up,
             runner_up_distance_m=away,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
-from imagery.acquisition import AcquisitionSample
 
+from imagery.acquisition import AcquisitionSample
 from imagery.geometry import offset_m
 from models.detections import Detections
 from offing.ais.association import Association, associate
@@ -68,7 +68,8 @@ class Evidence:
     def pairs_of_ship(self, ship: int) -> IntArray:
         """Rows of the candidates of one ship."""
         order, sorted_ships = self._by_ship
-        return order[slice(*np.searchsorted(sorted_ships, [ship, ship + 1]))]
+        low, high = np.searchsorted(sorted_ships, [ship, ship + 1])
+        return order[low:high]
 
     @cached_property
     def _by_ship(self) -> tuple[IntArray, IntArray]:
@@ -96,7 +97,12 @@ class Evidence:
         elsewhere = (owner >= 0) & (owner != near)
         in_gate = pairs.in_gate[near] & (pairs.length_ok[near] | ~elsewhere)
         found = near[in_gate | (pairs.loose[near] & (pairs.d2[near] <= LOOSE_D2))]
-        return found[np.argsort(pairs.distance_m[found], kind="stable")]
+        return np.asarray(found[np.argsort(pairs.distance_m[found], kind="stable")])
+
+    def likely(self, near: IntArray) -> IntArray:
+        """Those of some pairs that have any likelihood, likeliest first."""
+        near = near[np.isfinite(self.pairs.llr[near])]
+        return near[np.argsort(-self.link.probability[near], kind="stable")]
 
     def absent_near(self, row: int) -> IntArray:
         """Ships heard within the hour, not placeable at a detection's time, that may have come to its place."""
@@ -147,10 +153,13 @@ def gather(
         ValueError: neither a detection nor a time.
     """
     time_us = detections.time.astype("datetime64[us]").astype(np.int64)
-    if not len(time_us):
+    known = ~np.isnat(detections.time)
+    if known.any():
+        time_us[~known] = np.median(time_us[known])
+    else:
         if scene_time is None:
-            raise ValueError("a scene without detections needs its time")
-        time_us = np.array([round(scene_time.timestamp() * 1e6)])
+            raise ValueError("a scene without timed detections needs its time")
+        time_us = np.full(max(len(time_us), 1), round(scene_time.timestamp() * 1e6))
     around = ais.between(_utc(int(time_us.min()), -MAX_GAP_S), _utc(int(time_us.max()), MAX_GAP_S))
     tracks = build_tracks(around)
     ships = np.flatnonzero(~np.isin(stations(tracks.mmsi), [word.value for word in NEVER_A_SHIP]))

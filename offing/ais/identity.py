@@ -96,7 +96,7 @@ def imo_valid(imo: ArrayLike) -> NDArray[np.bool_]:
     number = np.asarray(imo, np.int64)
     digits = (number[..., None] // 10 ** np.arange(6, -1, -1)) % 10
     check = (digits[..., :6] * np.arange(7, 1, -1)).sum(axis=-1) % 10
-    return (number >= 10**6) & (number < 10**7) & (check == digits[..., 6])
+    return np.asarray((number >= 10**6) & (number < 10**7) & (check == digits[..., 6]), bool)
 
 
 def length_plausible(ais_m: ArrayLike, low_m: ArrayLike, high_m: ArrayLike, factor: ArrayLike) -> NDArray[np.bool_]:

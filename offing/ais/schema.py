@@ -38,7 +38,9 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="lon", dtype=pl.Float64(), nullable=False, meaning="degrees east, WGS 84, of the AIS antenna"),
     Column(name="sog_kn", dtype=pl.Float64(), meaning="speed over ground, knots"),
     Column(name="cog_deg", dtype=pl.Float64(), meaning="course over ground, degrees, like the heading"),
-    Column(name="heading_deg", dtype=pl.Float64(), meaning="where the bow points, degrees clockwise from north, [0, 360)"),
+    Column(
+        name="heading_deg", dtype=pl.Float64(), meaning="where the bow points, degrees clockwise from north, [0, 360)"
+    ),
     Column(name="nav_status", dtype=pl.UInt8(), meaning="navigational status 0..14 (M.1371-5 table 45); 15 is null"),
     Column(name="ais_class", dtype=pl.String(), meaning="'A' or 'B'"),
     Column(name="imo", dtype=pl.UInt32(), meaning="IMO number as sent, check digit not tested"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -147,7 +148,7 @@ def build_tracks(data: AisData) -> Tracks:
     )
 
 
-def _motion(table: pl.DataFrame) -> dict[str, NDArray[np.generic]]:
+def _motion(table: pl.DataFrame) -> dict[str, Any]:
     """Velocity and heading of each report."""
     sog = table["sog_kn"].fill_null(np.nan).to_numpy()
     cog = table["cog_deg"].fill_null(np.nan).to_numpy()
@@ -168,7 +169,7 @@ def _motion(table: pl.DataFrame) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _static(table: pl.DataFrame, owner: IntArray) -> dict[str, NDArray[np.generic]]:
+def _static(table: pl.DataFrame, owner: IntArray) -> dict[str, Any]:
     """Per segment: the last values that are not null, and where the hull's centre lies."""
     columns = ["name", "imo", "length_m", "width_m", "ais_class", "bow_m", "stern_m", "port_m", "starboard_m"]
     last = (
@@ -194,7 +195,7 @@ def _static(table: pl.DataFrame, owner: IntArray) -> dict[str, NDArray[np.generi
 
 
 def _innovations(
-    time_us: IntArray, lon: FloatArray, lat: FloatArray, motion: dict[str, NDArray[np.generic]], owner: IntArray
+    time_us: IntArray, lon: FloatArray, lat: FloatArray, motion: dict[str, Any], owner: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """Weighted squared errors of reports predicted from their neighbours, per unit of q, and the weights.
 
@@ -211,7 +212,7 @@ def _innovations(
     after = np.minimum(np.searchsorted(keys, _key(owner, time_us + step, origin), side="left"), len(owner) - 1)
     use = (before >= 0) & (owner[before] == owner) & (owner[after] == owner) & (after > rows)
     for row in (before, after):
-        use &= np.asarray(motion["velocity_known"])[row].astype(bool) & ~np.asarray(motion["still"])[row].astype(bool)
+        use &= motion["velocity_known"][row] & ~motion["still"][row]
     rows = rows[use]
     before, after = before[use], after[use]
     span = (time_us[after] - time_us[before]) / 1e6
@@ -220,7 +221,7 @@ def _innovations(
     seen_east, seen_north = offset_m(lon[before], lat[before], lon[rows], lat[rows])
     error2 = np.zeros(len(rows))
     for seen, whole, name in ((seen_east, east, "east_m_s"), (seen_north, north, "north_m_s")):
-        velocity = np.asarray(motion[name], float)
+        velocity = motion[name]
         ends = velocity[before] * u * (1 - u) ** 2 - velocity[after] * u**2 * (1 - u)
         error2 += (seen - (u**2 * (3 - 2 * u) * whole + span * ends)) ** 2
     factor = span**3 * u**3 * (1 - u) ** 3 / 3.0

@@ -88,6 +88,7 @@ def _unclear(evidence: Evidence) -> set[int]:
     """Ships with an object in their gate: one that is judged, or one set aside as fixed, on land or a ghost."""
     pairs = evidence.pairs
     aside = np.setdiff1d(np.arange(len(evidence.detections)), evidence.rows)
+    aside = aside[~np.isnat(evidence.detections.time[aside])]
     other = find_candidates(evidence.detections, aside, evidence.tracks, evidence.ships, evidence.view)
     taken = evidence.link.pair_of_detection[pairs.detection]
     free = pairs.in_gate & (pairs.length_ok | (taken < 0))
@@ -135,5 +136,7 @@ def _why(
         return f"{expected}; an object lies {wording.metres(away_m)} off that may or may not be it."
     if state is VesselState.NOT_OBSERVED:
         return f"{expected}, where a ship could not have been seen."
-    nearest = f"the nearest object is {wording.metres(away_m)} off" if np.isfinite(away_m) else "nothing was found at all"
+    nearest = (
+        f"the nearest object is {wording.metres(away_m)} off" if np.isfinite(away_m) else "nothing was found at all"
+    )
     return f"{expected}, on water that was observed; {nearest}."

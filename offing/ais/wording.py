@@ -13,6 +13,7 @@ from offing.ais.tracks import IntArray, Tracks
 NOT_SEARCHED = "No AIS was given for this scene."
 FIXED = "It stays at one place over many dates: a structure, not a ship under way."
 ON_LAND = "It stands on land."
+NO_TIME = "It was not compared with AIS: the time at which it was imaged is not known."
 GHOST = "It was not compared with AIS: the detector takes it for an image of something that lies elsewhere."
 # Ships from 300 gross tonnage on international voyages must carry class A AIS (SOLAS V/19.2.4); that is a hull of 40
 # to 45 m.
@@ -74,12 +75,14 @@ def ambiguous(evidence: Evidence, near: IntArray) -> str:
         for pair in near[:_NAMED]
     )
     more = f" and {len(near) - _NAMED} more" if len(near) > _NAMED else ""
-    return (
-        f"It may be one of {counted(len(near), 'AIS ship')} expected near ({told}{more}), with "
-        f"{counted(objects, 'object')} seen there; which belongs to which cannot be told."
-        if len(near) > 1 or objects > 1
-        else f"It may be the AIS ship {told}, but that fits too poorly to be sure."
-    )
+    seen = f"{counted(max(objects, 1), 'object')} seen near"
+    if len(near) > 1:
+        return (
+            f"It may be one of {len(near)} AIS ships expected here ({told}{more}), with {seen}; which is which is open."
+        )
+    if objects > 1:
+        return f"It may be the AIS ship {told}; of {seen} it cannot be told which is that ship."
+    return f"It may be the AIS ship {told}, but that fits too poorly to be sure."
 
 
 def unexplained(evidence: Evidence, row: int, runner_up: int, away_m: float, heard: int) -> str:
