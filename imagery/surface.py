@@ -1,4 +1,4 @@
-"""What each pixel of a scene shows: sea, ground that the tide covers, land, cloud, or nothing.
+"""What each pixel of a scene shows: sea, ground that the tide covers, land, cloud and its edge, or nothing.
 
 Only `SEA` counts as observed water. Land is exact polygons; the rest is judged on means of 4 x 4 pixels, on blocks that
 are fixed to the scene's first pixel, so the answer for a pixel never depends on the window that was asked for.
@@ -38,11 +38,18 @@ _WATER_REACH_CELLS = 2
 # must do, where turbid water itself reaches 0.1.
 _GROUND_SWIR_EXCESS = 0.05
 _GROUND_NIR_EXCESS = 0.13
-# Cloud is bright in the blue; wet mud and vegetation are below 0.1 there (MARIDA class means: cloud 0.15 and more). Concrete
-# is bright too: small works joined to the shore are not cloud.
+# Cloud is bright from the blue (MARIDA class means: 0.15 and more) to the short-wave infrared (0.93 of red; design note on
+# plumes, 2.5: SW1 > 0.08), where glint and haze lift the whole scene. Mud and vegetation are darker in the blue, concrete is not:
+# small works joined to the shore are not cloud.
 _CLOUD_BLUE = 0.14
+_CLOUD_SWIR = 0.08
+_CLOUD_SWIR_EXCESS = 0.05  # over the clearest 5 % of the scene's water, which strong glint can lift to 0.10 (Cartagena)
+_CLOUD_SWIR_MOST = 0.17  # where even the clearest water is under cloud
 _CLOUD_AT_SHORE_KM2 = 0.25
-_CLOUD_MARGIN_BLOCKS = 3  # about 100 m of haze and displaced bands around a cloud
+_CLOUD_CORE = np.ones((2, 2), bool)  # 80 m both ways: no ship, and hardly a raft, fills that
+_CLOUD_MARGIN_M = 350.0  # haze, displaced bands, shadow, and the small puffs that keep a cloud company
+_BROKEN_CLOUD_BLOCKS = 25  # 1 km: where cloud covers more than this share of that square, its gaps are not trusted
+_BROKEN_CLOUD_SHARE = 0.4
 _MAX_TIDAL_WIDTH_M = 6000.0
 _EIGHT = np.ones((3, 3), bool)
 _DATA_SHARE = 0.01  # share of unclipped pixels that proves that a cell holds data
@@ -53,9 +60,14 @@ class Surface(IntEnum):
 
     SEA = 0
     INTERTIDAL = 1
-    LAND = 2
-    CLOUD = 3
-    NO_DATA = 4
+    NEAR_CLOUD = 2
+    LAND = 3
+    CLOUD = 4
+    NO_DATA = 5
+
+
+# Objects are sought on these; what is found off the sea may not be a ship, and nothing found there means nothing.
+SOUGHT = (Surface.SEA, Surface.INTERTIDAL, Surface.NEAR_CLOUD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +78,8 @@ class SurfaceMap:
         shape_hw: (height, width) of the scene in pixels.
         land: land polygons on the scene, None where no land is known.
         ground: (blocks, blocks) bool, True = tidal or unmapped ground joined to the shore.
-        cloud: (blocks, blocks) bool, True = cloud and its margin.
+        cloud: (blocks, blocks) bool, True = cloud, and the gaps of broken cloud.
+        near_cloud: (blocks, blocks) bool, True = so near a cloud that a bright spot may be part of it.
         empty: (cells, cells) bool, True = no proof that this 64 px cell holds data at all.
     """
 
@@ -74,6 +87,7 @@ class SurfaceMap:
     land: LandOnScene | None
     ground: NDArray[np.bool_]
     cloud: NDArray[np.bool_]
+    near_cloud: NDArray[np.bool_]
     empty: NDArray[np.bool_]
 
     def classes(self, window: Window, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -94,6 +108,7 @@ class SurfaceMap:
         cells = (inside[0] // _CELL_BLOCKS, inside[1] // _CELL_BLOCKS)
         out = np.full(window.shape_hw, Surface.SEA, np.uint8)
         out[self.ground[inside]] = Surface.INTERTIDAL
+        out[self.near_cloud[inside]] = Surface.NEAR_CLOUD
         out[self.cloud[inside]] = Surface.CLOUD
         out[self.empty[cells] | ~valid] = Surface.NO_DATA
         if self.land is not None:
@@ -104,10 +119,11 @@ class SurfaceMap:
         """Surface names (see `models.detections.Detections.surface`) at places, from their shore distance and the blocks."""
         block_rows = np.clip(np.round(np.asarray(rows)).astype(int), 0, self.shape_hw[0] - 1) // BLOCK_PX
         block_cols = np.clip(np.round(np.asarray(cols)).astype(int), 0, self.shape_hw[1] - 1) // BLOCK_PX
-        names = np.where(self.ground[block_rows, block_cols], "intertidal", "sea").astype("<U10")
-        names[shore_distance_m < SHORE_MARGIN_M] = "shore"
+        names = np.where(self.near_cloud[block_rows, block_cols], "near_cloud", "sea").astype("<U10")
+        names[self.ground[block_rows, block_cols]] = "intertidal"
+        names[(names == "sea") & (shore_distance_m < SHORE_MARGIN_M)] = "shore"
         names[shore_distance_m < 0] = "land"
-        return np.where(np.isnan(shore_distance_m), "unknown", names)
+        return np.where(np.isnan(shore_distance_m) & (names == "sea"), "unknown", names)
 
 
 def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
@@ -122,15 +138,11 @@ def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
     """
     on_scene = land.on(scene.geometry) if land is not None else None
     blocks = _block_means(scene, on_scene)
-    extended = ndimage.binary_opening(_is_ground(scene, blocks), structure=_EIGHT)
-    block_m = BLOCK_PX * float(np.sqrt(np.prod(pixel_size_m(scene.geometry))))
-    cloud = np.zeros_like(extended)
-    if scene.sensor.kind == "optical":
-        cloud = _clouds(extended & (blocks.blue > _CLOUD_BLUE), blocks.touches_land, block_m)
-        extended &= ~cloud
-        cloud = ndimage.binary_dilation(cloud, iterations=_CLOUD_MARGIN_BLOCKS)
-    ground = _joined_to(blocks.touches_land, extended, block_m)
-    return SurfaceMap(shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, empty=~blocks.seen)
+    cloud, near_cloud = _clouds(scene, blocks)
+    extended = ndimage.binary_opening(_is_ground(scene, blocks) & ~(cloud | near_cloud), structure=_EIGHT)
+    # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell a squall from a bank
+    ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
+    return SurfaceMap(shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,15 +232,33 @@ def _shifted(array: NDArray[np.float32], d_row: int, d_col: int) -> NDArray[np.f
     return padded[margin + d_row :, margin + d_col :][: array.shape[0], : array.shape[1]]
 
 
-def _clouds(bright_blue: NDArray[np.bool_], land: NDArray[np.bool_], block_m: float) -> NDArray[np.bool_]:
-    """Bright blue regions, less small ones at the shore."""
-    labels, _ = ndimage.label(bright_blue, structure=_EIGHT)
-    size_km2 = np.bincount(labels.ravel()) * (block_m / 1000.0) ** 2
+def _clouds(scene: Scene, blocks: _Blocks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Cloud with the gaps of broken cloud, and the water near it; none in radar, or without blue."""
+    none = np.zeros(blocks.bright.shape, bool)
+    if scene.sensor.kind != "optical" or "b02" not in scene.bands:
+        return none, none
+    infrared = np.nan_to_num(blocks.bright, nan=0.0)
+    known = blocks.bright[np.isfinite(blocks.bright)]
+    clearest = float(np.percentile(known, 5.0)) if len(known) else 0.0
+    threshold = min(max(_CLOUD_SWIR, clearest + _CLOUD_SWIR_EXCESS), _CLOUD_SWIR_MOST)
+    thick = (np.nan_to_num(blocks.blue, nan=0.0) > _CLOUD_BLUE) & (infrared > threshold)
+    labels, _ = ndimage.label(ndimage.binary_opening(thick, structure=_CLOUD_CORE), structure=_EIGHT)
+    size_km2 = np.bincount(labels.ravel()) * (_block_m(scene) / 1000.0) ** 2
     at_shore = np.zeros(len(size_km2), bool)
-    at_shore[np.unique(labels[ndimage.binary_dilation(land, structure=_EIGHT)])] = True
+    at_shore[np.unique(labels[ndimage.binary_dilation(blocks.touches_land, structure=_EIGHT)])] = True
     is_cloud = ~at_shore | (size_km2 > _CLOUD_AT_SHORE_KM2)
     is_cloud[0] = False
-    return is_cloud[labels]
+    core = is_cloud[labels]
+    if not core.any():
+        return none, none
+    share = ndimage.uniform_filter(core.astype(np.float64), _BROKEN_CLOUD_BLOCKS, mode="nearest")
+    cloud = ndimage.binary_dilation(core, structure=_EIGHT) | (share > _BROKEN_CLOUD_SHARE)
+    near = ndimage.distance_transform_edt(~cloud) * _block_m(scene) <= _CLOUD_MARGIN_M
+    return cloud, near & ~cloud
+
+
+def _block_m(scene: Scene) -> float:
+    return BLOCK_PX * float(np.sqrt(np.prod(pixel_size_m(scene.geometry))))
 
 
 def _joined_to(land: NDArray[np.bool_], extended: NDArray[np.bool_], block_m: float) -> NDArray[np.bool_]:

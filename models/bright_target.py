@@ -29,6 +29,9 @@ class BrightTargetConfig:
         alarm_z, grow_z: excess over the ring's mean in its standard deviations.
         min_excess: least excess reflectance of an alarm.
         noise: reflectance noise added in quadrature to the ring's deviation (Sentinel-2 L2A NIR over water).
+        min_pixels: fewest pixels of an object: a smaller boat cannot be told from a whitecap in one image.
+        max_breadth_m: greatest breadth of an object: the broadest hulls measure 60 m, a raft of three 80 m; a puff of cloud or a
+            shoal is as broad as long.
         water_index: a pixel counts as water for the ring where its normalised difference of green and B11 (MNDWI, Xu
             2006, doi:10.1080/01431160600589179) is above this; of green and B08 (NDWI, McFeeters 1996) without B11.
     """
@@ -36,10 +39,12 @@ class BrightTargetConfig:
     guard_px: int = 12
     background_px: int = 24
     min_water_share: float = 0.3
-    alarm_z: float = 6.0
+    alarm_z: float = 8.0
     grow_z: float = 3.0
-    min_excess: float = 0.02
+    min_excess: float = 0.03
     noise: float = 0.002
+    min_pixels: int = 4
+    max_breadth_m: float = 100.0
     water_index: float = 0.0
 
 
@@ -58,6 +63,16 @@ class BrightTarget:
     def halo_px(self) -> int:
         """Reach of the background ring."""
         return self.config.background_px
+
+    @property
+    def min_pixels(self) -> int:
+        """Fewest pixels of an object."""
+        return self.config.min_pixels
+
+    @property
+    def max_breadth_m(self) -> float:
+        """Greatest breadth of an object."""
+        return self.config.max_breadth_m
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> BrightTarget:
         """Check that the scene has what it needs.

@@ -41,7 +41,8 @@ class Detections:
         shore_distance_m: metres to the nearest land, positive at sea, negative on land, NaN where no land is known;
             values at `imagery.masks.SHORE_LIMIT_M` mean 'at least'.
         surface: ``sea``, ``intertidal`` (ground that the tide covers, or unmapped works joined to the shore), ``shore``
-            (within `imagery.surface.SHORE_MARGIN_M` of land), ``land``, or ``unknown`` where no land is known.
+            (within `imagery.surface.SHORE_MARGIN_M` of land), ``land``, ``near_cloud`` (may be part of a cloud), or ``unknown``
+            where no land is known. Off the sea a bright spot may not be a ship.
     """
 
     id: NDArray[np.str_] = _column("U")

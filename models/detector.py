@@ -16,10 +16,10 @@ from scipy.special import expit
 from imagery.geometry import Window, offset_m
 from imagery.land import Land
 from imagery.scene import Pixels, Scene
-from imagery.surface import Surface, SurfaceMap
+from imagery.surface import SOUGHT, SurfaceMap
 from imagery.tiling import Tile, tiles
 from models.detections import Detections
-from models.hot_pixels import Blobs, HotPixels, blobs
+from models.hot_pixels import SIDELOBE_RATIO, Blobs, HotPixels, blobs
 
 # No ship afloat has been longer than 458 m (Seawise Giant); what is longer is ground, a causeway or a bank of fog.
 LONGEST_SHIP_M = 460.0
@@ -27,9 +27,7 @@ LONGEST_SHIP_M = 460.0
 # Sentinel-1: of AIS-matched, human-reviewed pairs, 10 % have a pixel extent of 4.1 and 90 % one of 1.4 times the true
 # length or more (design note on AIS, section 4, measured): an 80 % interval of the length.
 _SAR_EXTENT_OVER_LENGTH_HIGH = 4.1
-# A target this far below a brighter one this near is its sidelobe more often than a boat; it is kept and marked as a ghost.
-_SIDELOBE_RATIO = 0.01
-_SIDELOBE_REACH_M = 300.0
+_SIDELOBE_REACH_M = 300.0  # a target below `SIDELOBE_RATIO` of one this near is kept, and marked as its ghost
 _TILE_PX = 1024
 _MARGIN_PX = 64  # hulls that begin outside the region are measured whole
 
@@ -47,6 +45,16 @@ class PixelDetector(Protocol):
     @property
     def halo_px(self) -> int:
         """How far around a pixel its judgement looks."""
+        ...
+
+    @property
+    def min_pixels(self) -> int:
+        """Fewest pixels of an object."""
+        ...
+
+    @property
+    def max_breadth_m(self) -> float:
+        """Greatest breadth of an object."""
         ...
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> PixelDetector:
@@ -125,19 +133,21 @@ def detect(
         & (found.col >= region.col - 0.5)
         & (found.col < region.col + region.width - 0.5)
     )
-    too_long = found.extent_m > LONGEST_SHIP_M
+    inside &= found.pixels >= ready.min_pixels
+    too_large = (found.extent_m > LONGEST_SHIP_M) | (found.breadth_m > ready.max_breadth_m)
     notes = []
-    if n := int((inside & too_long).sum()):
-        notes.append(f"{n} bright regions longer than any ship ({LONGEST_SHIP_M:.0f} m) were set aside")
+    if n := int((inside & too_large).sum()):
+        limits = f"{LONGEST_SHIP_M:.0f} m long or {ready.max_breadth_m:.0f} m broad"
+        notes.append(f"{n} bright regions larger than any ship (over {limits}) were set aside")
     return Found(
-        detections=_describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_long)),
+        detections=_describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_large)),
         notes=tuple(notes),
     )
 
 
 def testable(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels in which objects are sought: sea and tidal ground."""
-    return classes <= Surface.INTERTIDAL
+    """Pixels in which objects are sought."""
+    return np.isin(classes, SOUGHT)
 
 
 def settings_name(kind: str, settings: object) -> str:
@@ -225,7 +235,7 @@ def _hull_interval(
 
 
 def _are_sidelobes(scene: Scene, found: Blobs) -> NDArray[np.bool_]:
-    """Radar blobs that are 20 dB weaker than another one within 300 m."""
+    """Radar blobs that may be sidelobes of another one near them."""
     ghost = np.zeros(len(found), bool)
     if scene.sensor.kind != "sar" or len(found) < 2:
         return ghost
@@ -235,7 +245,7 @@ def _are_sidelobes(scene: Scene, found: Blobs) -> NDArray[np.bool_]:
     for weak, bright in (pairs.T, pairs.T[::-1]):
         apart = np.hypot(east[weak] - east[bright], north[weak] - north[bright]) - found.extent_m[bright] / 2.0
         near = apart < _SIDELOBE_REACH_M
-        ghost[weak[near & (found.peak_ratio[weak] < _SIDELOBE_RATIO * found.peak_ratio[bright])]] = True
+        ghost[weak[near & (found.peak_ratio[weak] < SIDELOBE_RATIO * found.peak_ratio[bright])]] = True
     return ghost
 
 

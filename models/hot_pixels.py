@@ -19,9 +19,9 @@ ALARM = 2
 # Pixels one dark pixel apart belong to one hull: bow and stern of a ship often outshine its middle.
 _LINK_PX = 2
 
-# Pixels more than 20 dB below a blob's peak are its sidelobes, not its hull: Sentinel-1's window keeps sidelobes 21 dB down
-# (ESA, S1-TN-MDA-52-7440: peak side lobe ratio), an unweighted image's second ones are 18 dB down and falling.
-_HULL_OF_PEAK = 0.01
+# What is more than 17 dB below a peak near it may be that peak's sidelobe: the second sidelobe of an unweighted aperture is
+# 17.8 dB down (sinc^2), those of Sentinel-1's window 21 dB and more (ESA, S1-TN-MDA-52-7440).
+SIDELOBE_RATIO = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Blobs:
         axis_deg: main axis, degrees clockwise from north in [0, 180).
         axis_sigma_deg: its one-sigma error; 90 where the blob is round and the axis means nothing.
         peak_ratio: largest ratio.
-        pixels: number of pixels of the hull, those within 20 dB of the peak.
+        pixels: number of pixels of the hull, those above `SIDELOBE_RATIO` of the peak.
         pixel_m: mean ground size of a pixel, metres.
     """
 
@@ -100,7 +100,7 @@ def blobs(hot: HotPixels, geometry: Geometry) -> Blobs:
     np.logical_or.at(has_alarm, label, hot.level == ALARM)
     top = np.zeros(n_groups)
     np.maximum.at(top, label, hot.ratio)
-    keep = has_alarm[label] & (hot.ratio >= _HULL_OF_PEAK * top[label]) if n_groups else np.zeros(0, bool)
+    keep = has_alarm[label] & (hot.ratio >= SIDELOBE_RATIO * top[label]) if n_groups else np.zeros(0, bool)
     _, label = np.unique(label[keep], return_inverse=True)  # np.unique sorts: groups stay in first-pixel order
     row, col, ratio = hot.row[keep].astype(float), hot.col[keep].astype(float), hot.ratio[keep]
     n = int(label.max()) + 1 if len(label) else 0

@@ -13,7 +13,7 @@ from imagery.radiometry import linear_intensity
 from imagery.scene import Pixels, Scene
 from imagery.surface import SurfaceMap
 from models.cfar import CfarConfig, cfar
-from models.detector import settings_name, testable
+from models.detector import LONGEST_SHIP_M, settings_name, testable
 from models.errors import DetectorError
 from models.hot_pixels import ALARM, GROW
 
@@ -53,6 +53,16 @@ class SarCfar:
     def halo_px(self) -> int:
         """Reach of the background ring."""
         return self.config.halo_px
+
+    @property
+    def min_pixels(self) -> int:
+        """One: a boat of 15 m can be a single bright pixel, and the false-alarm rate is per pixel."""
+        return 1
+
+    @property
+    def max_breadth_m(self) -> float:
+        """That of the longest ship: sidelobes and smear make a radar blob broad."""
+        return LONGEST_SHIP_M
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> SarCfar:
         """Take looks and typical intensity from the scene.

@@ -62,7 +62,7 @@ def manifest(score: Score) -> dict[str, Any]:
         "to": (period.end - timedelta(days=1)).date().isoformat() if period else None,
         "source": settings.source.partition(":")[0],
         "ais": list(settings.ais.sources) if settings.ais is not None else None,
-        "ais_dropped": settings.ais.dropped if settings.ais is not None else None,
+        "ais_dropped": dict(settings.ais.dropped) if settings.ais is not None else None,
         "land": score.land_source or None,
         "versions": {name: version(name) for name in _PACKAGES},
         "notes": list(score.notes),

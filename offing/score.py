@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
 import geopandas as gpd
@@ -21,6 +21,7 @@ from imagery.surface import Surface, map_surface
 from models.detector import detect
 from offing.ais.cross_check import CrossCheck, cross_check
 from offing.ais.schema import AisData
+from offing.ais.verdict import VesselTable
 from offing.areas import AreaConfig, Period
 from offing.detectors import make_detector
 from offing.persistence import fixed_places
@@ -142,11 +143,11 @@ def score_scene(scene: Scene, settings: ScoreSettings, land: Land | None, grid: 
         return (surface_at(scene, surface, lon, lat) == Surface.SEA) & area.contains(lon, lat)
 
     view = scene.acquisition.at(inside.row, inside.col) if scene.sensor.kind == "sar" else None
-    check = cross_check(inside, settings.ais, view, observed=observed)
+    check = cross_check(inside, settings.ais, view, observed=observed, scene_time=scene.time)
     return SceneScore(
         scene=scene,
         findings=_join(inside.to_geopandas(), check, scene),
-        ais_vessels=check.vessels.to_pandas().assign(scene_id=scene.id),
+        ais_vessels=_vessel_frame(check.vessels, scene),
         tiles=tile_table(scene, surface, grid),
         picture=picture(scene, region),
         notes=(*scene.provenance.notes, f"acquisition geometry: {scene.acquisition.source}", *found.notes),
@@ -188,9 +189,17 @@ def _join(findings: gpd.GeoDataFrame, check: CrossCheck, scene: Scene) -> gpd.Ge
         ais_distance_m=check.ais_distance_m,
         ais_length_m=check.ais_length_m,
         runner_up_mmsi=check.runner_up_mmsi,
+        azimuth_shift_m=check.azimuth_shift_m,
         runner_up_distance_m=check.runner_up_distance_m,
+        stations_heard=check.stations_heard,
         why=check.why,
     )
+
+
+def _vessel_frame(vessels: VesselTable, scene: Scene) -> pd.DataFrame:
+    """The ships' side of a cross-check as a table."""
+    columns = {column.name: getattr(vessels, column.name) for column in fields(vessels)}
+    return pd.DataFrame({"scene_id": scene.id, **columns})
 
 
 def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:

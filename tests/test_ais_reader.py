@@ -15,7 +15,9 @@ from offing.ais.schema import COLUMNS, SCHEMA, AisData
 from offing.errors import AisError
 
 OLD = "MMSI,BaseDateTime,LAT,LON,SOG,COG,Heading,VesselName,IMO,CallSign,VesselType,Status,Length,Width,Draft,Cargo"
-LON_FIRST = "BaseDateTime,LON,LAT,MMSI,SOG,COG,Heading,VesselName,IMO,CallSign,VesselType,Status,Length,Width,Draft,Cargo"
+LON_FIRST = (
+    "BaseDateTime,LON,LAT,MMSI,SOG,COG,Heading,VesselName,IMO,CallSign,VesselType,Status,Length,Width,Draft,Cargo"
+)
 SNAKE = (
     "mmsi,base_date_time,longitude,latitude,sog,cog,heading,vessel_name,imo,call_sign,vessel_type,status,length,width,"
     "draft,cargo,transceiver"
@@ -189,8 +191,10 @@ def test_exact_duplicates_are_dropped_and_counted(tmp_path):
 
 
 def courses(tmp_path, values):
-    lines = [f"366999618,2022-01-03T00:00:{n:02d},40.5,-74.25,12.3,{cog},511,A,,,,,,,," for n, cog in enumerate(values)]
-    data = read_marinecadastre(write(tmp_path / "a.csv", OLD, *lines))
+    lines = [
+        f"366999618,2022-01-03T00:00:{n:02d},40.5,-74.25,12.3,{cog},511,A,,,,,,,,,A" for n, cog in enumerate(values)
+    ]
+    data = read_marinecadastre(write(tmp_path / "a.csv", OLD + ",TransceiverClass", *lines))
     return data.reports["cog_deg"].to_list(), data.notes
 
 
@@ -259,7 +263,7 @@ def sentence(path):
 def test_a_missing_column_is_named(tmp_path, column):
     path = write(tmp_path / "a.csv", OLD.replace(column, "WRONG", 1), "1,2")
     text = sentence(path)
-    assert column.upper() in text.upper()
+    assert f"has no column {column} (" in text
     assert "give a file with the columns" in text
 
 
@@ -306,7 +310,9 @@ def test_a_file_of_which_no_row_can_be_used_is_said_so(tmp_path):
 
 
 def test_table_is_sorted_whatever_the_order_of_the_file(tmp_path):
-    lines = [f"{m},2022-01-03T00:00:{s:02d},40.5,-74.25,12.3," + REST for m, s in [(3, 1), (1, 5), (3, 0), (2, 9), (1, 2)]]
+    lines = [
+        f"{m},2022-01-03T00:00:{s:02d},40.5,-74.25,12.3," + REST for m, s in [(3, 1), (1, 5), (3, 0), (2, 9), (1, 2)]
+    ]
     forward = read_ais(write(tmp_path / "a.csv", OLD, *lines)).reports
     backward = read_ais(write(tmp_path / "a.csv", OLD, *lines[::-1])).reports
     assert forward.equals(backward)
@@ -332,12 +338,14 @@ def test_between_keeps_both_ends(tmp_path):
     part = data.between(datetime(2022, 1, 3, 0, 1, tzinfo=UTC), datetime(2022, 1, 3, 0, 3, tzinfo=UTC))
     assert part.reports["t"].dt.minute().to_list() == [1, 2, 3]
     with pytest.raises(ValueError, match="aware"):
-        data.between(datetime(2022, 1, 3), datetime(2022, 1, 4))  # noqa: DTZ001  # the naive time is the point
+        data.between(datetime(2022, 1, 3), datetime(2022, 1, 4))  # the naive time is the point
 
 
 def test_import_of_offing_stays_light():
     code = "import sys, offing; print(sorted({'polars', 'scipy', 'torch', 'rasterio'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])
@@ -379,7 +387,7 @@ def test_real_national_file_equals_pandas(real_data):
         "lon": frame["LON"],
         "sog_kn": frame["SOG"].where(frame["SOG"] < 102.3),
         "cog_deg": frame["COG"].where(frame["COG"] < 360.0),
-        "heading_deg": frame["Heading"].where(frame["Heading"] < 511),
+        "heading_deg": (frame["Heading"] % 360).where(frame["Heading"] < 511),
         "length_m": frame["Length"].where(frame["Length"] > 0),
         "width_m": frame["Width"].where(frame["Width"] > 0),
         "nav_status": frame["Status"].where(frame["Status"] < 15),

@@ -53,12 +53,22 @@ def test_detect_writes_geojson_that_geopandas_opens_at_the_right_place(tmp_path)
     assert min(np.hypot(places.x - x, places.y - y)) < 10
 
 
-def test_detect_takes_every_detector(tmp_path):
+@pytest.fixture
+def no_land(monkeypatch):
+    """Without the extra 'land', whose world map takes seconds to load."""
+    monkeypatch.setattr("offing.detect_file.osm_land_if_installed", lambda area: None)
+
+
+def test_detect_takes_every_detector_and_says_that_land_is_missing(tmp_path, no_land):
     path = sea_with_ships(tmp_path / "vv.tif")
     for detector in ("cfar-k", "cfar-gamma", "cfar-g0", "cfar-trimmed"):
-        code, out, err = offing("detect", path, "--detector", detector, "--json", "--out", tmp_path / f"{detector}.geojson")
-        assert code == 0, err
-        assert len(json.loads(out)["detections"]) == 2, detector
+        args = ["detect", path, "--detector", detector, "--json", "--out", tmp_path / f"{detector}.geojson"]
+        result = CliRunner().invoke(app, [str(a) for a in args])
+        assert result.exit_code == 0, result.output
+        answer = json.loads(result.stdout)
+        assert len(answer["detections"]) == 2, detector
+        assert any("offing[land]" in note for note in answer["notes"])
+        assert {d["surface"] for d in answer["detections"]} == {"unknown"}
 
 
 def test_doctor():
@@ -118,7 +128,7 @@ def bad_input(tmp_path):
     ]
 
 
-def test_bad_input_is_one_sentence_and_exit_2(tmp_path):
+def test_bad_input_is_one_sentence_and_exit_2(tmp_path, no_land):
     for args, words in bad_input(tmp_path):
         result = CliRunner().invoke(app, [str(a) for a in args])
         assert result.exit_code == 2, (args, result.output, result.exception)
@@ -181,7 +191,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, small_disk):
     assert [p.name for p in small_disk.iterdir()] == ["filler"]
 
 
-def test_a_read_only_folder(tmp_path, small_disk):
+def test_a_read_only_folder(tmp_path, small_disk, no_land):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     result = CliRunner().invoke(app, score_args(tmp_path, small_disk / "run"))
     assert result.exit_code == 2

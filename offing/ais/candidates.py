@@ -40,8 +40,8 @@ _SHIFT_BOUND_S = 100.0
 LENGTH_LN_SIGMA_SAR, LENGTH_LN_SIGMA_OPTICAL = 0.45, 0.2
 # Lengths of ships without AIS: ln normal around 40 m (section 4, prototype).
 UNKNOWN_LENGTH_M, UNKNOWN_LN_SIGMA = 40.0, 0.9
-# A length may cost no more than four standard deviations would, so that a ship that lies about it is still found.
-_LENGTH_FLOOR = -8.0
+# Share of ships that state a length not theirs (our estimate), so that such a ship is still found where she is.
+WRONG_LENGTH_SHARE = 0.02
 # Tracks have heavier tails than a normal curve: Student's t with four degrees of freedom fits (section 3).
 _T_DEGREES = 4.0
 # Probability that a ship with AIS in clear water is detected: section 4's table at about 60 m.
@@ -236,7 +236,8 @@ def _length_evidence(seen_m: FloatArray, ais_m: FloatArray, sar: NDArray[np.bool
     ln_seen, ln_ais = np.log(np.where(known, seen_m, 1.0)), np.log(np.where(known, ais_m, 1.0))
     same = -0.5 * ((ln_seen - ln_ais) / sigma) ** 2 - np.log(sigma)
     other = -0.5 * ((ln_seen - np.log(UNKNOWN_LENGTH_M)) / UNKNOWN_LN_SIGMA) ** 2 - np.log(UNKNOWN_LN_SIGMA)
-    return np.where(known, np.maximum(same - other, _LENGTH_FLOOR), 0.0)
+    right, wrong = np.log(1.0 - WRONG_LENGTH_SHARE) + same - other, np.log(WRONG_LENGTH_SHARE)
+    return np.where(known, np.logaddexp(right, wrong), 0.0)
 
 
 def _unknown_density(detections: Detections, rows: IntArray) -> FloatArray:

@@ -45,8 +45,9 @@ def cross_check(
         A verdict per detection, in their order, and the state of each ship.
 
     Raises:
-        ValueError: ``view`` is not aligned with ``detections``.
+        ValueError: ``view`` is not aligned with ``detections``, or a detection has no place or no covariance.
     """
+    _refuse_unplaced(detections)
     if view is not None and len(view.incidence_deg) != len(detections):
         raise ValueError(f"view has {len(view.incidence_deg)} rows for {len(detections)} detections")
     verdicts: list[Verdict | None] = [_set_aside(detections, row) for row in range(len(detections))]
@@ -60,6 +61,14 @@ def cross_check(
     judged = {int(row): _judge(evidence, int(row)) for row in rows}
     complete = [verdict or judged[row] for row, verdict in enumerate(verdicts)]
     return assembled(detections.id, complete, vessel_table(evidence, complete, observed))
+
+
+def _refuse_unplaced(detections: Detections) -> None:
+    """A place or covariance that is not a number would look like 'no ship near' and so like an unreported ship."""
+    variance = np.minimum(detections.var_east_m2, detections.var_north_m2)
+    known = np.isfinite(detections.lon + detections.lat + detections.cov_east_north_m2 + variance) & (variance >= 0)
+    if not known.all():
+        raise ValueError(f"detection {detections.id[~known][0]} has no place, or no covariance of it")
 
 
 def _set_aside(detections: Detections, row: int) -> Verdict | None:

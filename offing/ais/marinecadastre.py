@@ -35,7 +35,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "width_m": ("width",),
     "draught_m": ("draft",),
 }
-REQUIRED = ("mmsi", "t", "lat", "lon", "sog_kn", "cog_deg")
+# Our column -> its usual name, of those without which a file is of no use.
+REQUIRED = {"mmsi": "MMSI", "t": "BaseDateTime", "lat": "LAT", "lon": "LON", "sog_kn": "SOG", "cog_deg": "COG"}
 
 # Navigational status was spelt out before 2018; codes of ITU-R M.1371-5 table 45.
 _STATUS_WORDS = {
@@ -109,7 +110,10 @@ def canonical(raw: pl.DataFrame, source: str) -> pl.DataFrame:
         "heading_deg": number("heading_deg", 0.0, 360.0) % 360.0,
         "nav_status": pl.when(status.is_between(0, 14)).then(status).cast(pl.UInt8()),
         "ais_class": pl.when(text("ais_class").is_in(["A", "B"])).then(text("ais_class")),
-        "imo": text("imo").str.extract(r"(\d{1,9})$").cast(pl.UInt32(), strict=False).replace(0, None),
+        "imo": text("imo")
+        .str.extract(r"(?i)^(?:IMO)?\s*(\d+)(?:\.0)?$")
+        .cast(pl.UInt32(), strict=False)
+        .replace(0, None),
         "name": text("name").str.strip_chars("@ ").replace("", None),
         "callsign": text("callsign").str.strip_chars("@ ").replace("", None),
         "ship_type": code("ship_type", pl.UInt16(), 65535).replace(0, None),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagery.geometry import moved, offset_m
-from offing.ais.tracks import Tracks
+from offing.ais.tracks import GPS_SIGMA_M, SPEED_SIGMA_M_S, Tracks
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,11 +31,9 @@ Q_PRIOR_M2_S3 = 1e-3
 Q_PRIOR_WEIGHT = 4.0
 Q_WINDOW_S = 7200.0
 Q_RANGE_M2_S3 = (5e-5, 5e-2)  # the fitted extremes of section 3, with a factor of two to five
-# Other errors (section 3): position 10 m; time 2 s; speed .3 kn; hull centre .2 of the length where the antenna's
+# Other errors (section 3), besides those of place and speed: time 2 s; hull centre .2 of the length where the antenna's
 # place is not known, and the same of a 50 m ship where not even the length is.
-GPS_SIGMA_M = 10.0
 TIME_SIGMA_S = 2.0
-SPEED_SIGMA_M_S = 0.3 * 1852.0 / 3600.0
 CENTRE_SIGMA_LENGTHS = 0.2
 CENTRE_SIGMA_UNKNOWN_M = 10.0
 # A ship still at both reports and moved less than this between them stayed on her anchor: the radius of a swinging

@@ -127,14 +127,12 @@ def _column_names(path: Path) -> dict[str, str]:
         ) from error
     plain = {name.strip().lstrip("\ufeff").lower().replace("_", ""): name for name in header}
     names = {ours: plain[alias] for ours, aliases in NAMES.items() for alias in aliases if alias in plain}
-    missing = [ours for ours in REQUIRED if ours not in names]
+    missing = [theirs for ours, theirs in REQUIRED.items() if ours not in names]
     if missing:
-        wanted = " or ".join(NAMES[missing[0]]).upper()
-        what = "is not a MarineCadastre CSV file" if len(missing) == len(REQUIRED) else "is incomplete"
         shown = ", ".join(name[:20] for name in header[:6] if name.isprintable()) or "unreadable bytes"
         raise AisError(
-            f"{path} {what}: its header has no column {wanted} (it begins: {shown}); give a file with the columns "
-            "MMSI, BaseDateTime, LAT, LON, SOG and COG"
+            f"{path} is not a MarineCadastre CSV file that offing can use: its header has no column "
+            f"{', '.join(missing)} (it begins: {shown}); give a file with the columns {', '.join(REQUIRED.values())}"
         )
     return names
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from offing.ais.habits import Habits, Lie, Receiver, TrueVessel
 from offing.ais.schema import SCHEMA, AisData
 from offing.ais.tracks import FloatArray, IntArray
-from offing.ais.transmit import SOURCE, Radio, heard, radio_of, reports_of, rng_of, sends
+from offing.ais.transmit import SOURCE, Radio, heard, lies, radio_of, reports_of, rng_of, sends
 
 __all__ = ["AisTruth", "Habits", "Lie", "Receiver", "Reporting", "TrueVessel", "broadcast"]
 
@@ -85,11 +85,11 @@ def broadcast(
     habits = habits or Habits()
     when = _image_times(times)
     present = np.array([np.isfinite(vessel.track.at(when)[0]) for vessel in vessels], bool)
-    sending = np.array([sends(vessel, seed, habits) for vessel in vessels], bool)
+    sound = np.array([sends(v, seed, habits) and not lies(v, seed, habits) for v in vessels], bool)
 
     def around(index: int) -> list[TrueVessel]:
-        """Ships that send and are there at the same image times, or any that send."""
-        usable = sending & np.array([vessel.mmsi != vessels[index].mmsi for vessel in vessels])
+        """Honest ships that are there at the same image times, or any honest ones."""
+        usable = sound & np.array([vessel.mmsi != vessels[index].mmsi for vessel in vessels])
         together = usable & (present & present[index]).any(axis=1)
         chosen = np.flatnonzero(together if together.any() else usable)
         return sorted((vessels[k] for k in chosen.tolist()), key=lambda vessel: (vessel.mmsi, vessel.id))

@@ -25,8 +25,9 @@ STILL_KN = 0.5
 # predicted from neighbours at least four minutes away on each side (nearer ones show only the GPS's noise: 10 m
 # against sqrt(q T^3 / 192) = 9 m at q = 1.5e-4 and T = 8 min) and at most 40 minutes apart.
 INNOVATION_MIN_S, INNOVATION_MAX_SPAN_S = 240.0, 2400.0
-# Variance of such a difference that is GPS noise: 10 m on the report left out, and on the mean of its neighbours.
-_INNOVATION_NOISE_M2 = 10.0**2 * 1.5
+# Errors of a report, one sigma per axis (section 3): place 10 m, speed .3 kn.
+GPS_SIGMA_M = 10.0
+SPEED_SIGMA_M_S = 0.3 * KN_M_S
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -219,14 +220,17 @@ def _innovations(
     u = (time_us[rows] - time_us[before]) / 1e6 / span
     east, north = offset_m(lon[before], lat[before], lon[after], lat[after])
     seen_east, seen_north = offset_m(lon[before], lat[before], lon[rows], lat[rows])
+    by_first, by_second = span * u * (1 - u) ** 2, span * u**2 * (1 - u)  # weights of the velocities, seconds
     error2 = np.zeros(len(rows))
     for seen, whole, name in ((seen_east, east, "east_m_s"), (seen_north, north, "north_m_s")):
         velocity = motion[name]
-        ends = velocity[before] * u * (1 - u) ** 2 - velocity[after] * u**2 * (1 - u)
-        error2 += (seen - (u**2 * (3 - 2 * u) * whole + span * ends)) ** 2
+        ends = velocity[before] * by_first - velocity[after] * by_second
+        error2 += (seen - (u**2 * (3 - 2 * u) * whole + ends)) ** 2
+    along = u**2 * (3 - 2 * u)
+    noise2 = GPS_SIGMA_M**2 * (1 + along**2 + (1 - along) ** 2) + SPEED_SIGMA_M_S**2 * (by_first**2 + by_second**2)
     factor = span**3 * u**3 * (1 - u) ** 3 / 3.0
     near = np.clip((time_us[np.minimum(rows + 1, len(owner) - 1)] - time_us[rows - 1]) / 2e6, 0.0, INNOVATION_MIN_S)
     weight = np.where(span <= INNOVATION_MAX_SPAN_S, near / INNOVATION_MIN_S, 0.0)
     weights[rows] = 2.0 * weight
-    squares[rows] = weight * np.maximum(error2 - 2.0 * _INNOVATION_NOISE_M2, 0.0) / factor
+    squares[rows] = weight * np.maximum(error2 - 2.0 * noise2, 0.0) / factor
     return squares, weights

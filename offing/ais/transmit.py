@@ -75,28 +75,38 @@ def radio_of(
         return None
     rng = rng_of(seed, vessel.mmsi, "habits")
     big = vessel.length_m >= CLASS_A_LENGTH_M or vessel.kind == "passenger"
-    own: dict[str, Any] = {"mmsi": vessel.mmsi, "name": vessel.name, "imo": vessel.imo, "length_m": vessel.length_m}
-    lies, draw = rng.random() < habits.lying_share, rng.random(4)
     off = np.empty((0, 2))
     if rng.random() < habits.quiet_share and len(times_s):
-        begun = rng.choice(times_s, max(1, len(times_s) // 10), replace=False)
-        length = rng.uniform(*habits.quiet_h, len(begun)) * 3600.0
-        start = begun - rng.random(len(begun)) * length
+        around_s = rng.choice(times_s, max(1, len(times_s) // 10), replace=False)
+        length = rng.uniform(*habits.quiet_h, len(around_s)) * 3600.0
+        start = around_s - rng.random(len(around_s)) * length
         off = np.column_stack([start, start + length])
-    if lies:
-        lie = list(Lie)[int(draw[0] * 3)]
-        victims = around() if lie is Lie.CLONE else ()
-        if victims:
-            victim = victims[int(draw[1] * len(victims))]
-            own |= {"mmsi": victim.mmsi, "name": victim.name, "imo": victim.imo}
-        elif lie is Lie.LENGTH:
-            own["length_m"] = min(vessel.length_m * (8.0 if vessel.length_m < 60.0 else 0.1), 400.0)
-        else:
-            lie = Lie.OFFSET
-            far = habits.offset_m[0] + draw[2] * (habits.offset_m[1] - habits.offset_m[0])
-            own["offset_m"] = (far * np.sin(2 * np.pi * draw[3]), far * np.cos(2 * np.pi * draw[3]))
-        own["lie"] = lie.value
+    own: dict[str, Any] = {"mmsi": vessel.mmsi, "name": vessel.name, "imo": vessel.imo, "length_m": vessel.length_m}
+    if lies(vessel, seed, habits):
+        own |= _lie(vessel, around, rng_of(seed, vessel.mmsi, "lie").random(4), habits)
     return Radio(ais_class="A" if big else "B", off=off, **own)
+
+
+def _lie(
+    vessel: TrueVessel, around: Callable[[], Sequence[TrueVessel]], draw: FloatArray, habits: Habits
+) -> dict[str, Any]:
+    """What a liar misstates: another's number, a length, or (also where there is no other) her place."""
+    lie = list(Lie)[int(draw[0] * len(Lie))]
+    victims = around() if lie is Lie.CLONE else ()
+    if victims:
+        victim = victims[int(draw[1] * len(victims))]
+        return {"mmsi": victim.mmsi, "name": victim.name, "imo": victim.imo, "lie": lie.value}
+    if lie is Lie.LENGTH:  # eight times or a tenth: no detector errs by so much
+        false_m = min(8.0 * vessel.length_m, 400.0) if vessel.length_m < 60.0 else 0.1 * vessel.length_m
+        return {"length_m": false_m, "lie": lie.value}
+    far = habits.offset_m[0] + draw[2] * (habits.offset_m[1] - habits.offset_m[0])
+    turn = 2.0 * np.pi * draw[3]
+    return {"offset_m": (far * np.sin(turn), far * np.cos(turn)), "lie": Lie.OFFSET.value}
+
+
+def lies(vessel: TrueVessel, seed: int, habits: Habits) -> bool:
+    """Whether a vessel, if she sends, misstates something."""
+    return bool(rng_of(seed, vessel.mmsi, "honesty").random() < habits.lying_share)
 
 
 def sends(vessel: TrueVessel, seed: int, habits: Habits) -> bool:
@@ -135,6 +145,7 @@ def reports_of(
     v_north = speed * np.cos(np.radians(course)) + rng.normal(0.0, habits.velocity_sigma_m_s, n)
     stamped = np.round(sent_s + rng.normal(0.0, habits.time_sigma_s, n))
     gyro = np.round(heading + rng.normal(0.0, habits.heading_sigma_deg, n)) % 360.0
+    status = np.where(speed < 0.3, 1.0, 7.0 if vessel.kind == "fishing" else 0.0)
     moving = {
         "t": pl.Series(time64(stamped)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
         "lat": np.round(lat * 600_000.0) / 600_000.0,  # AIS counts 1e-4 of a minute
@@ -142,7 +153,7 @@ def reports_of(
         "sog_kn": np.round(np.hypot(v_east, v_north) / KN_M_S, 1),
         "cog_deg": np.round(np.degrees(np.arctan2(v_east, v_north)) % 360.0, 1) % 360.0,
         "heading_deg": gyro if radio.ais_class == "A" else np.full(n, np.nan),
-        "nav_status": np.where(speed < 0.3, 1, 7 if vessel.kind == "fishing" else 0),
+        "nav_status": status if radio.ais_class == "A" else np.full(n, np.nan),  # class B has none
     }
     return _table(moving, _said(vessel, radio, bow, port))
 
@@ -230,4 +241,4 @@ def time64(seconds: FloatArray) -> NDArray[np.datetime64]:
 
 def rng_of(seed: int, mmsi: int, purpose: str) -> np.random.Generator:
     """Draws for one ship and purpose, whatever else is drawn."""
-    return np.random.default_rng([seed, mmsi, zlib.crc32(purpose.encode())])
+    return np.random.default_rng([seed, max(mmsi, 0), zlib.crc32(purpose.encode())])
