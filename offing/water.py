@@ -76,7 +76,7 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
         lat=np.asarray(lat),
         names=tuple(f"{area.utm_epsg}_{col * 2}_{row * 2}" for row, col in corners),
         squares=tuple(squares),
-        area_km2=np.bincount(tile.ravel(), minlength=len(corners)) * (_STEP_M / 1000.0) ** 2,
+        area_km2=np.bincount(tile.ravel(), minlength=len(corners)) * _STEP_M**2 / 1e6,
     )
 
 

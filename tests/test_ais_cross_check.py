@@ -125,7 +125,7 @@ def status_of(detections, data, view=None, **options):
     return cross_check(detections, data, view, **options).status.tolist()
 
 
-# ------------------------------------------------------------------------------------------ each verdict and its near miss
+# ------------------------------------------------------------------------------------------ each verdict
 
 
 def test_one_ship_one_object_match():

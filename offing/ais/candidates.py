@@ -171,11 +171,7 @@ def find_candidates(
     lon, lat, shift, shift_cov = imaged(where, view_here)
     east, north = offset_m(lon, lat, detections.lon[detection], detections.lat[detection])
     distance = np.hypot(east, north)
-    spread_s2 = np.minimum(np.nan_to_num(detections.time_sigma_s[detection]), _MAX_TIME_SIGMA_S) ** 2
-    var_e = where.var_east_m2 + detections.var_east_m2[detection] + shift_cov[0] + spread_s2 * where.east_m_s**2
-    cov = where.cov_east_north_m2 + detections.cov_east_north_m2[detection] + shift_cov[1]
-    cov = cov + spread_s2 * where.east_m_s * where.north_m_s
-    var_n = where.var_north_m2 + detections.var_north_m2[detection] + shift_cov[2] + spread_s2 * where.north_m_s**2
+    var_e, cov, var_n = _joint_covariance(where, detections, detection, shift_cov)
     det = var_e * var_n - cov**2
     d2 = (var_n * east**2 - 2.0 * cov * east * north + var_e * north**2) / det
     sar = _is_sar(detections, view)[detection]
@@ -201,6 +197,19 @@ def find_candidates(
         llr=np.where(d2 <= TAIL_D2, llr, -np.inf),
     )
     return pairs.take(where.placed & (distance <= GATE_M))
+
+
+def _joint_covariance(
+    where: Placement, detections: Detections, detection: IntArray, shift_cov: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """East, east-north and north covariance of track, detection, azimuth shift and the detection's time, m2."""
+    late_s2 = np.minimum(np.nan_to_num(detections.time_sigma_s[detection]), _MAX_TIME_SIGMA_S) ** 2
+    v_east, v_north = where.east_m_s, where.north_m_s
+    return (
+        where.var_east_m2 + detections.var_east_m2[detection] + shift_cov[0] + late_s2 * v_east**2,
+        where.cov_east_north_m2 + detections.cov_east_north_m2[detection] + shift_cov[1] + late_s2 * v_east * v_north,
+        where.var_north_m2 + detections.var_north_m2[detection] + shift_cov[2] + late_s2 * v_north**2,
+    )
 
 
 def _near(

@@ -1,0 +1,176 @@
+"""The main path and what it writes, on a short simulated season."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+from imagery.aoi import AreaOfInterest
+from imagery.errors import SourceError
+from imagery.geometry import Grid
+from imagery.surface import map_surface
+from offing.areas import AreaConfig, Period, load_area
+from offing.persistence import fixed_places
+from offing.report import render_report
+from offing.results import write_geojson, write_run
+from offing.score import ScoreSettings, score
+from offing.status import DETECTION_STATUS_MEANING, DetectionStatus
+from offing.water import tile_grid, tile_table
+from tests.support import UTM, scene_of_array
+
+PERIOD = Period(start=datetime(2019, 5, 11, tzinfo=UTC), end=datetime(2019, 5, 14, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def scored():
+    config = load_area("haeju")
+    return score(ScoreSettings(config=config, period=PERIOD, source="simulated:11", ais=None))
+
+
+def test_without_ais_nothing_is_dark(scored):
+    assert len(scored.scenes) == 3
+    assert set(scored.findings["status"]) <= {"not_searched", "fixed_structure"}
+    assert any("not_searched" in note for note in scored.notes)
+
+
+def test_workers_do_not_matter(scored):
+    one = score(
+        ScoreSettings(config=scored.settings.config, period=PERIOD, source="simulated:11", ais=None, workers=1)
+    )
+    pd.testing.assert_frame_equal(one.findings, scored.findings)
+    for a, b in zip(one.scenes, scored.scenes, strict=True):
+        pd.testing.assert_frame_equal(a.tiles, b.tiles)
+        assert a.picture.jpeg == b.picture.jpeg
+
+
+def test_tiles_cover_the_area_once_and_count_its_findings(scored):
+    area = scored.settings.config.area
+    for scene in scored.scenes:
+        assert scene.tiles["area_km2"].sum() == pytest.approx(area.area_km2, rel=0.01)
+        assert (scene.tiles["observed_km2"] <= scene.tiles["water_km2"] + 1e-9).all()
+        ships = scene.findings["status"] != "fixed_structure"
+        assert scene.tiles["vessels"].sum() == ships.sum()
+        assert set(scene.tiles["state"]) <= {"observed", "not_observed"}
+        told = scene.tiles.loc[scene.tiles["observed_fraction"] < 0.97, "reason"]
+        assert (told != "").all()
+
+
+def test_a_run_is_written_whole_and_reads_back(scored, tmp_path):
+    report = write_run(scored, tmp_path / "run")
+    assert report.is_file()
+    table = gpd.read_parquet(tmp_path / "run" / "detections.parquet")
+    assert len(table) == len(scored.findings)
+    assert table.crs.to_epsg() == 4326
+    geojson = gpd.read_file(tmp_path / "run" / "detections.geojson")
+    assert geojson["id"].tolist() == table["id"].tolist()
+    np.testing.assert_allclose(geojson.geometry.x, table["lon"], atol=1e-9)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["source"] == "simulated"
+    assert sum(facts["counts"].values()) == len(table)
+    tiles = gpd.read_parquet(tmp_path / "run" / "tiles.parquet")
+    assert len(tiles) == sum(len(s.tiles) for s in scored.scenes)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    write_run(scored, tmp_path / "again")
+    for name in ("detections.geojson", "detections.parquet", "tiles.parquet", "report.html", "run.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+
+
+def test_the_report_stands_alone(scored):
+    page = render_report(scored)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert not re.findall(r"url\(|@import|fetch\(|XMLHttpRequest|https?://", page)
+    assert "Simulated." in page
+    assert page.count('<tr id="f') == len(scored.findings)
+    for meaning in DETECTION_STATUS_MEANING.values():
+        assert meaning.split(".")[0].replace("'", "&#39;") in page
+
+
+def test_the_report_escapes_what_others_wrote(scored):
+    evil = scored.findings.copy()
+    evil["ais_name"] = "<script>alert(1)</script>"
+    evil["mmsi"] = 1
+    evil["ais_distance_m"] = 5.0
+    from dataclasses import replace
+
+    page = render_report(replace(scored, findings=evil))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_an_empty_result_is_still_a_report(scored):
+    from dataclasses import replace
+
+    none = scored.findings.iloc[:0]
+    scenes = tuple(replace(s, findings=none) for s in scored.scenes)
+    page = render_report(replace(scored, findings=none, scenes=scenes))
+    assert "Nothing was found on the water that was observed" in page
+
+
+def test_geojson_has_no_numbers_that_are_not_json(tmp_path):
+    table = gpd.GeoDataFrame(
+        {"time": pd.to_datetime([None, "2019-05-01"]).tz_localize("UTC"), "a": [np.inf, 1.0], "b": [np.nan, 2.0]},
+        geometry=gpd.points_from_xy([1, 2], [3, 4]),
+        crs="EPSG:4326",
+    )
+    write_geojson(table, tmp_path / "x.geojson")
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    loaded = json.loads((tmp_path / "x.geojson").read_text(), parse_constant=refuse)
+    assert loaded["features"][0]["properties"] == {"time": None, "a": None, "b": None}
+
+
+def test_no_scene_is_an_error_not_an_empty_sea():
+    config = load_area("haeju")
+    period = Period(start=datetime(2019, 5, 9, tzinfo=UTC), end=datetime(2019, 5, 10, tzinfo=UTC))
+    with pytest.raises(SourceError, match="no scene of 'haeju' from 2019-05-09 to 2019-05-09"):
+        score(ScoreSettings(config=config, period=period, source="simulated:1", ais=None))
+
+
+def test_tile_shares_are_those_of_the_pixels():
+    grid = Grid.from_crs("EPSG:32651", UTM, (1000, 1000))
+    data = np.random.default_rng(0).gamma(4.4, 0.002, (1, 1000, 1000)).astype(np.float32)
+    data[0, :, 640:] = np.nan
+    scene = scene_of_array(grid, data)
+    lon, lat = grid.lonlat([999.5, -0.5], [-0.5, 999.5])
+    area = AreaOfInterest.from_bbox("x", lon[0], lat[0], lon[1], lat[1])
+    tiles = tile_table(scene, map_surface(scene, None), tile_grid(area))
+    assert tiles["observed_km2"].sum() == pytest.approx(0.64 * area.area_km2, rel=0.03)
+    assert set(tiles["state"]) == {"observed", "not_observed"}
+    # a tile that lies inside the area and the image whole: its outline is 2 km square on the UTM grid
+    whole = tiles[(tiles["observed_fraction"] == 1.0) & (tiles["area_km2"] == 4.0)].to_crs(32651)
+    assert len(whole) > 0
+    assert whole.geometry.area.to_numpy() == pytest.approx(4e6, rel=1e-3)
+    assert not shapely.overlaps(whole.geometry.iloc[0], whole.geometry.iloc[1:]).any() if len(whole) > 1 else True
+
+
+def days(*numbers):
+    return pd.Series(pd.to_datetime([f"2019-05-{n:02d}T09:38:00Z" for n in numbers]))
+
+
+def test_what_stays_for_weeks_is_fixed_and_what_moves_is_not():
+    lat_step = 30 / 111_000
+    lat = np.array([37.8, 37.8 + lat_step, 37.8, 37.9])
+    lon = np.full(4, 125.7)
+    assert fixed_places(lon, lat, days(1, 13, 25, 25), 4).tolist() == [True, True, True, False]
+    # too few days, too short a time, too few of the looks
+    assert not fixed_places(lon[:2], lat[:2], days(1, 25), 3).any()
+    assert not fixed_places(lon[:3], lat[:3], days(1, 5, 9), 3).any()
+    assert not fixed_places(lon[:3], lat[:3], days(1, 13, 25), 9).any()
+
+
+def test_status_words_are_all_defined():
+    assert set(DETECTION_STATUS_MEANING) == set(DetectionStatus)
+
+
+def test_an_area_of_one_tile():
+    config = AreaConfig(area=AreaOfInterest.from_bbox("dot", 125.7, 37.75, 125.705, 37.755), land="osm")
+    grid = tile_grid(config.area)
+    assert 1 <= len(grid.names) <= 4
+    assert grid.area_km2.sum() == pytest.approx(config.area.area_km2, rel=0.15)
