@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,9 @@ from imagery.errors import AreaError, SourceError
 from imagery.geometry import FloatArray, Geometry, Window, metres_per_degree, wrap_lon
 
 SHORE_LIMIT_M = 20_000.0  # land farther off than this is not loaded: a distance of 20 km means 'at least'
+
+# rasterio silences a warning of its own around each call by changing the process's filters, which is not safe in threads.
+_ONE_AT_A_TIME = threading.Lock()
 
 _NO_LAND_HELP = "install it with `pip install 'offing[land]'`, or name a GeoJSON of land polygons in the area file (land = ...)"
 
@@ -83,18 +87,20 @@ class Land:
 
 @dataclass(frozen=True, kw_only=True)
 class LandOnScene:
-    """Land polygons in pixel coordinates of one scene (x = col + 0.5, y = row + 0.5)."""
+    """Land polygons in pixel coordinates of one scene: x = col + 0.5, y = row + 0.5."""
 
     polygons: tuple[Polygon, ...]
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """(height, width) bool, True = the pixel's centre lies on land."""
-        frame = shapely.box(window.col, window.row, window.col + window.width, window.row + window.height)
+        col, row = window.col, window.row
+        frame = shapely.box(col, row, col + window.width, row + window.height)
         touching = [p for p in self.polygons if p.intersects(frame)]
         if not touching:
             return np.zeros(window.shape_hw, bool)
-        corner = Affine.translation(window.col, window.row)
-        return rasterize(touching, out_shape=window.shape_hw, transform=corner, dtype="uint8").astype(bool)
+        with _ONE_AT_A_TIME:
+            mask = rasterize(touching, out_shape=window.shape_hw, transform=Affine.translation(col, row), dtype="uint8")
+        return mask.astype(bool)
 
 
 def osm_land(area: AreaOfInterest) -> Land:

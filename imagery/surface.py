@@ -24,13 +24,17 @@ BLOCK_PX = 4
 # of metres, the scene by 10-20 m, and the shore moves with the tide.
 SHORE_MARGIN_M = 100.0
 
+# Nothing is sought on the three pixels along the land: its echo spreads over them (design note on plumes, 3.1).
+_SHORE_PX = 3
+
 _CELL_BLOCKS = 16  # 64 px: the side over which 'is there data' and 'how bright is water' are judged
 
-# A radar block counts as ground where it is 6 dB above the calmer water around it and within 8 dB of the scene's land:
-# wind can brighten water by 6 dB over a slick, but not to near the level of land at the same time. 16 pixels of 4.4 looks
-# scatter by 0.6 dB. Own choices, made on Dublin's flats; tests/test_surface.py shows what they catch.
+# A radar block counts as ground where it is 6 dB above the calmer water around it and from 10 dB below to 6 dB above the
+# scene's land: wind can brighten water by 6 dB over a slick, but not to near the level of land at the same time, and ships
+# are brighter than land. 16 pixels of 4.4 looks scatter by 0.6 dB. Own choices, made on Dublin's flats and the simulator's;
+# tests/test_surface.py shows what they catch.
 _GROUND_OVER_WATER = 4.0
-_GROUND_OVER_LAND = 0.15
+_GROUND_OVER_LAND = (0.1, 4.0)
 _WATER_QUANTILE = 25.0
 _WATER_REACH_CELLS = 2
 # Water is black in the short-wave infrared (B11) even when turbid (0.02 at most in the medians of real plumes), but glint
@@ -46,12 +50,12 @@ _CLOUD_SWIR = 0.08
 _CLOUD_SWIR_EXCESS = 0.05  # over the clearest 5 % of the scene's water, which strong glint can lift to 0.10 (Cartagena)
 _CLOUD_SWIR_MOST = 0.17  # where even the clearest water is under cloud
 _CLOUD_AT_SHORE_KM2 = 0.25
-_CLOUD_CORE = np.ones((2, 2), bool)  # 80 m both ways: no ship, and hardly a raft, fills that
 _CLOUD_MARGIN_M = 350.0  # haze, displaced bands, shadow, and the small puffs that keep a cloud company
 _BROKEN_CLOUD_BLOCKS = 25  # 1 km: where cloud covers more than this share of that square, its gaps are not trusted
 _BROKEN_CLOUD_SHARE = 0.4
 _MAX_TIDAL_WIDTH_M = 6000.0
-_EIGHT = np.ones((3, 3), bool)
+_BANK_GAP_M = 1000.0  # a bank that falls dry may lie this far off the shore
+_EIGHT = np.ones((3, 3), bool)  # 120 m both ways: no ship fills that
 _DATA_SHARE = 0.01  # share of unclipped pixels that proves that a cell holds data
 
 
@@ -61,9 +65,10 @@ class Surface(IntEnum):
     SEA = 0
     INTERTIDAL = 1
     NEAR_CLOUD = 2
-    LAND = 3
-    CLOUD = 4
-    NO_DATA = 5
+    SHORE = 3
+    LAND = 4
+    CLOUD = 5
+    NO_DATA = 6
 
 
 # Objects are sought on these; what is found off the sea may not be a ship, and nothing found there means nothing.
@@ -112,7 +117,12 @@ class SurfaceMap:
         out[self.cloud[inside]] = Surface.CLOUD
         out[self.empty[cells] | ~valid] = Surface.NO_DATA
         if self.land is not None:
-            out[self.land.mask(window)] = Surface.LAND
+            around = window.padded(_SHORE_PX)
+            land = self.land.mask(around)
+            near = ndimage.binary_dilation(land, structure=_EIGHT, iterations=_SHORE_PX)
+            core = window.slices_in(around)
+            out[near[core] & (out != Surface.NO_DATA)] = Surface.SHORE
+            out[land[core]] = Surface.LAND
         return out
 
     def at(self, rows: ArrayLike, cols: ArrayLike, shore_distance_m: NDArray[np.float64]) -> NDArray[np.str_]:
@@ -139,7 +149,9 @@ def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
     on_scene = land.on(scene.geometry) if land is not None else None
     blocks = _block_means(scene, on_scene)
     cloud, near_cloud = _clouds(scene, blocks)
-    extended = ndimage.binary_opening(_is_ground(scene, blocks) & ~(cloud | near_cloud), structure=_EIGHT)
+    bright = _is_ground(scene, blocks) & ~(cloud | near_cloud)
+    # opened together with the land: a fringe along the shore stays, a ship at a quay does not
+    extended = ndimage.binary_opening(bright | blocks.touches_land, structure=_EIGHT) & bright
     # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell a squall from a bank
     ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
     return SurfaceMap(shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen)
@@ -205,7 +217,8 @@ def _is_ground(scene: Scene, blocks: _Blocks) -> NDArray[np.bool_]:
     if scene.sensor.kind == "optical":
         excess = _GROUND_SWIR_EXCESS if "b11" in scene.bands else _GROUND_NIR_EXCESS
         return bright > excess + _water_level(blocks.bright)
-    return (bright > _GROUND_OVER_WATER * _water_level(blocks.bright)) & (bright > _GROUND_OVER_LAND * blocks.land_level)
+    low, high = (factor * blocks.land_level for factor in _GROUND_OVER_LAND)
+    return (bright > _GROUND_OVER_WATER * _water_level(blocks.bright)) & (bright > low) & (bright < high)
 
 
 def _water_level(bright: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -242,7 +255,7 @@ def _clouds(scene: Scene, blocks: _Blocks) -> tuple[NDArray[np.bool_], NDArray[n
     clearest = float(np.percentile(known, 5.0)) if len(known) else 0.0
     threshold = min(max(_CLOUD_SWIR, clearest + _CLOUD_SWIR_EXCESS), _CLOUD_SWIR_MOST)
     thick = (np.nan_to_num(blocks.blue, nan=0.0) > _CLOUD_BLUE) & (infrared > threshold)
-    labels, _ = ndimage.label(ndimage.binary_opening(thick, structure=_CLOUD_CORE), structure=_EIGHT)
+    labels, _ = ndimage.label(ndimage.binary_opening(thick, structure=_EIGHT), structure=_EIGHT)
     size_km2 = np.bincount(labels.ravel()) * (_block_m(scene) / 1000.0) ** 2
     at_shore = np.zeros(len(size_km2), bool)
     at_shore[np.unique(labels[ndimage.binary_dilation(blocks.touches_land, structure=_EIGHT)])] = True
@@ -262,12 +275,13 @@ def _block_m(scene: Scene) -> float:
 
 
 def _joined_to(land: NDArray[np.bool_], extended: NDArray[np.bool_], block_m: float) -> NDArray[np.bool_]:
-    """Extended ground that touches land, no farther out than tidal flats reach."""
+    """Extended ground at the land or on banks before it, no farther out than tidal flats reach."""
     if not land.any():
         return np.zeros_like(extended)
-    labels, _ = ndimage.label(extended | land, structure=_EIGHT)
-    joined = np.isin(labels, np.unique(labels[land])) & extended & ~land
-    return joined & (ndimage.distance_transform_edt(~land) * block_m <= _MAX_TIDAL_WIDTH_M)
+    offshore_m = ndimage.distance_transform_edt(~land) * block_m
+    labels, _ = ndimage.label(extended, structure=_EIGHT)
+    near = np.unique(labels[extended & (offshore_m <= _BANK_GAP_M)])
+    return np.isin(labels, near[near > 0]) & ~land & (offshore_m <= _MAX_TIDAL_WIDTH_M)
 
 
 def _block_sum(mask: NDArray[np.bool_], block_px: int) -> NDArray[np.int64]:

@@ -103,7 +103,7 @@ def _push_amplitude(rows: Any, i: int, guard: int, background: int, new: Any, ou
 
 
 @_jit()
-def _ring_sum(outer: Any, inner: Any, guard: int, background: int, at: int) -> int:
+def _ring_sum(outer: Any, inner: Any, guard: int, background: int, at: int) -> Any:
     """Ring sum around one column from box sums per column."""
     total = np.int64(0)
     for j in range(at - background, at + background + 1):

@@ -250,7 +250,7 @@ def _detect(
         table.cutoff_axis,
         table.texture_axis,
         as_margin,
-        1024 if config.trimmed else 2048,
+        2048 if config.trimmed else 4096,
         level,
         ratio,
     )

@@ -13,7 +13,7 @@ from imagery.radiometry import linear_intensity
 from imagery.scene import Pixels, Scene
 from imagery.surface import SurfaceMap
 from models.cfar import CfarConfig, cfar
-from models.detector import LONGEST_SHIP_M, settings_name, testable
+from models.detector import settings_name, testable
 from models.errors import DetectorError
 from models.hot_pixels import ALARM, GROW
 
@@ -61,8 +61,8 @@ class SarCfar:
 
     @property
     def max_breadth_m(self) -> float:
-        """That of the longest ship: sidelobes and smear make a radar blob broad."""
-        return LONGEST_SHIP_M
+        """Twice the broadest hull: sidelobes and smear make a radar blob broad, but banks and squalls are broader."""
+        return 150.0
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> SarCfar:
         """Take looks and typical intensity from the scene.

@@ -10,15 +10,17 @@ from scipy.spatial import cKDTree
 from imagery.geometry import metres_per_degree, wrap_lon
 
 # Design note on vessels, section 4: persistent in 3 or more dates within 50 m. A ship at anchor stays days, not weeks,
-# so the dates must span two weeks; and a structure is there on most looks.
+# so the dates must span two weeks; and a structure is there on half of the looks or more (the tide may hide it).
 SAME_PLACE_M = 50.0
 MIN_DATES = 3
 MIN_SPAN_DAYS = 14.0
-MIN_SHARE_OF_LOOKS = 0.6
+MIN_SHARE_OF_LOOKS = 0.5
 
 
-def fixed_places(lon: NDArray[np.float64], lat: NDArray[np.float64], time: pd.Series, n_looks: int) -> NDArray[np.bool_]:
-    """Detections of one sensor that stand where others stood on most dates.
+def fixed_places(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], time: pd.Series, n_looks: int
+) -> NDArray[np.bool_]:
+    """Detections of one sensor that stand where others stood on half of the dates or more.
 
     Args:
         lon: (n,) degrees.

@@ -215,7 +215,7 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
         )
         rows = rows[stays & unexplained.loc[rows].to_numpy()]
         findings.loc[rows, "status"] = DetectionStatus.FIXED_STRUCTURE.value
-        findings.loc[rows, "why"] = "Something stands here, within 50 m, on most dates over two weeks or more."
+        findings.loc[rows, "why"] = "Something stands here, within 50 m, on half of the dates or more, over two weeks or more."
     return findings
 
 

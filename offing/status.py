@@ -35,7 +35,8 @@ DETECTION_STATUS_MEANING: dict[DetectionStatus, str] = {
     ),
     DetectionStatus.AMBIGUOUS: (
         "AIS tracks are near enough that this object may be one of them, but which object belongs to which track cannot "
-        "be told; it is neither matched nor unreported."
+        "be told; or no track is near, but it may not be a ship at all (it is weak, or lies at the shore, on tidal ground or "
+        "at a cloud's edge). It is neither matched nor unreported."
     ),
     DetectionStatus.DARK_CANDIDATE: (
         "No AIS report fits this object although AIS from other ships was received around it at that time. Small craft and "

@@ -22,6 +22,7 @@ _STEP_M = 100.0  # places judged: 400 in a tile, so a share is good to about 2.5
 
 _REASONS = {
     Surface.INTERTIDAL: "ground that the tide covers",
+    Surface.SHORE: "along the shore",
     Surface.NEAR_CLOUD: "edge of cloud",
     Surface.CLOUD: "cloud",
     Surface.NO_DATA: "outside the image, no data or clipped values",

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from imagery.acquisition import AcquisitionSample, azimuth_shift_m
 from imagery.geometry import moved, offset_m
 from models.detections import Detections
+from offing.ais import wording
 from offing.ais.association import best_pairs, marginals
 from offing.ais.candidates import GATE_D2, GATE_M, sphere_m
 from offing.ais.cross_check import cross_check
@@ -195,6 +196,24 @@ def test_structures_and_land_are_set_aside(change):
         assert out.status.tolist() == ["fixed_structure"]
         assert out.mmsi.tolist() == [0]
     assert dict(zip(out.vessels.mmsi.tolist(), out.vessels.state.tolist(), strict=True))[440123456] == "ambiguous"
+
+
+@pytest.mark.parametrize("surface", ["shore", "intertidal", "near_cloud"])
+def test_what_may_not_be_a_ship_is_never_called_unreported(surface):
+    far = [ship(440000100 + i, 9000.0, 1000.0 * i) for i in range(5)]
+    at_sea = cross_check(seen([(0, 0)]), ais(*far), None)
+    assert at_sea.status.tolist() == ["dark_candidate"]
+    checked = cross_check(seen([(0, 0)], surface=np.array([surface])), ais(*far), None)
+    assert checked.status.tolist() == ["ambiguous"]
+    assert wording.OFF_THE_SEA[surface].strip() in checked.why[0]
+
+
+@pytest.mark.parametrize(("probability", "status"), [(0.49, "ambiguous"), (0.51, "dark_candidate")])
+def test_what_is_more_likely_nothing_is_never_called_unreported(probability, status):
+    far = [ship(440000100 + i, 9000.0, 1000.0 * i) for i in range(5)]
+    checked = cross_check(seen([(0, 0)], probability=np.array([probability])), ais(*far), None)
+    assert checked.status.tolist() == [status]
+    assert ("It is weak" in checked.why[0]) == (status == "ambiguous")
 
 
 @pytest.mark.parametrize("surface", ["sea", "intertidal", "unknown"])

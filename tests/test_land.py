@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 from shapely.geometry import MultiPolygon, box, mapping
@@ -46,6 +46,7 @@ def test_mask_holds_the_pixels_whose_centre_is_on_land():
 
 
 @settings(max_examples=30, deadline=None)
+@example(row=0, col=0, height=80, width=80)
 @given(row=st.integers(-40, 290), col=st.integers(-40, 390), height=st.integers(1, 90), width=st.integers(1, 90))
 def test_mask_does_not_depend_on_the_window(row, col, height, width):
     on_scene = SQUARE.on(GRID)

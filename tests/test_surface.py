@@ -35,11 +35,14 @@ def classes(scene, land):
 def test_open_sea_is_sea():
     got, _ = classes(scene_of_array(GRID, [sea()]), coast(100))
     assert (got[:, :99] == Surface.LAND).all()
-    assert (got[:, 102:] == Surface.SEA).all()
+    assert (got[:, 101:103] == Surface.SHORE).all()  # the coast crosses columns 99 and 100 at a slant
+    assert (got[:, 105:] == Surface.SEA).all()
 
 
 def test_bright_ground_joined_to_the_shore_is_tidal_and_ships_are_not():
     data = sea()
+    data[:, :100] *= 20  # land is 13 dB over the water
+    data[300:340, 220:260] *= 8  # a bank 400 m across, 400 m off the flat
     data[200:300, 100:180] *= 10  # a mud flat of 1000 x 800 m, 10 dB over the water
     data[400:403, 130:160] *= 300  # a ship of 300 m off the shore
     data[500:503, 100:130] *= 300  # a ship of 300 m at the shore
@@ -47,8 +50,17 @@ def test_bright_ground_joined_to_the_shore_is_tidal_and_ships_are_not():
     got, _ = classes(scene_of_array(GRID, [data]), coast(100))
     flat = got[204:296, 104:176]
     assert (flat == Surface.INTERTIDAL).mean() > 0.97
+    assert (got[304:336, 224:256] == Surface.SEA).all()  # 1.2 km off the land: a squall could look like that
     for rows, cols in ((slice(400, 403), slice(130, 160)), (slice(500, 503), slice(104, 130)), (slice(100, 160), slice(400, 460))):
         assert (got[rows, cols] == Surface.SEA).all()
+
+
+def test_a_bank_just_off_the_shore_is_tidal():
+    data = sea()
+    data[:, :100] *= 20
+    data[300:340, 150:190] *= 8  # 500 m off the land
+    got, _ = classes(scene_of_array(GRID, [data]), coast(100))
+    assert (got[304:336, 154:186] == Surface.INTERTIDAL).mean() > 0.9
 
 
 def test_without_land_nothing_is_tidal():
@@ -110,12 +122,14 @@ def test_classes_do_not_depend_on_the_window(row, col, height, width):
     expected = np.full(window.shape_hw, Surface.NO_DATA)
     if inside := window.intersection(scene.window):
         expected[inside.slices_in(window)] = whole[inside.slices_in(scene.window)]
-    on_land_outside = (got == Surface.LAND) & (expected == Surface.NO_DATA)  # land reaches past the image
+    # land reaches past the image
+    on_land_outside = (got == Surface.LAND) & (expected == Surface.NO_DATA)
     np.testing.assert_array_equal(np.where(on_land_outside, Surface.NO_DATA, got), expected)
 
 
 def _case():
     data = sea(3)
+    data[:, :100] *= 20
     data[200:300, 100:180] *= 10
     data[:, 500:] = np.nan
     scene = scene_of_array(GRID, [data])

@@ -19,6 +19,9 @@ from offing.ais.verdict import CrossCheck, Verdict, VesselTable, assembled
 from offing.ais.vessels import vessel_table
 from offing.status import DetectionStatus
 
+# What more likely is no object than one accuses nobody: it stays ambiguous.
+MIN_OBJECT_PROBABILITY = 0.5
+
 Observed = Callable[[FloatArray, FloatArray], NDArray[np.bool_]]
 
 
@@ -102,9 +105,13 @@ def _judge(evidence: Evidence, row: int) -> Verdict:
             runner_up_distance_m=away,
         )
     heard = evidence.heard_around[row]
+    status = DetectionStatus.DARK_CANDIDATE if heard else DetectionStatus.NO_COVERAGE
+    doubt = wording.OFF_THE_SEA.get(str(evidence.detections.surface[row]), "")
+    if evidence.detections.probability[row] < MIN_OBJECT_PROBABILITY:
+        doubt += wording.weak(evidence.detections, row)
     return Verdict(
-        status=DetectionStatus.DARK_CANDIDATE if heard else DetectionStatus.NO_COVERAGE,
-        why=wording.unexplained(evidence, row, runner_up, away, heard),
+        status=DetectionStatus.AMBIGUOUS if doubt else status,
+        why=wording.unexplained(evidence, row, runner_up, away, heard) + doubt,
         probability=unexplained,
         stations_heard=heard,
         runner_up_mmsi=runner_up,

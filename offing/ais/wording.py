@@ -15,6 +15,12 @@ FIXED = "It stays at one place over many dates: a structure, not a ship under wa
 ON_LAND = "It stands on land."
 NO_TIME = "It was not compared with AIS: the time at which it was imaged is not known."
 GHOST = "It was not compared with AIS: the detector takes it for an image of something that lies elsewhere."
+# By surface: why an object that no AIS explains is still not called unreported.
+OFF_THE_SEA = {
+    "shore": " It lies within 100 m of the shore, where it may be a quay, a rock or a moored boat.",
+    "intertidal": " It lies on ground that the tide covers, where it may not be a ship.",
+    "near_cloud": " It lies at the edge of a cloud and may be part of it.",
+}
 # Ships from 300 gross tonnage on international voyages must carry class A AIS (SOLAS V/19.2.4); that is a hull of 40
 # to 45 m.
 _DUTY_LENGTH_M = 45.0
@@ -62,6 +68,11 @@ def length_doubt(ais_m: float, detections: Detections, row: int) -> str:
     """A clause on a length that cannot be."""
     low, high = detections.length_low_m[row], detections.length_high_m[row]
     return f"its AIS length of {ais_m:.0f} m does not fit the {low:.0f} to {high:.0f} m seen"
+
+
+def weak(detections: Detections, row: int) -> str:
+    """Of an object that may be none."""
+    return f" It is weak: the detector gives it {detections.probability[row]:.2f} of being an object at all."
 
 
 def ambiguous(evidence: Evidence, near: IntArray) -> str:
