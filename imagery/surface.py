@@ -22,7 +22,7 @@ BLOCK_PX = 4
 
 # Quays, rocks and moored boats within this distance of mapped land cannot be told from ships by position: the map errs by tens
 # of metres, the scene by 10-20 m, and the shore moves with the tide.
-SHORE_MARGIN_M = 100.0
+SHORE_MARGIN_M = 150.0
 
 # Nothing is sought on the three pixels along the land: its echo spreads over them (design note on plumes, 3.1).
 _SHORE_PX = 3
@@ -83,8 +83,9 @@ class SurfaceMap:
         shape_hw: (height, width) of the scene in pixels.
         land: land polygons on the scene, None where no land is known.
         ground: (blocks, blocks) bool, True = tidal or unmapped ground joined to the shore.
-        cloud: (blocks, blocks) bool, True = cloud, and the gaps of broken cloud.
-        near_cloud: (blocks, blocks) bool, True = so near a cloud that a bright spot may be part of it.
+        cloud: (blocks, blocks) bool, True = cloud.
+        near_cloud: (blocks, blocks) bool, True = so near a cloud, or in a gap of broken cloud, that a bright spot may be
+            part of it.
         empty: (cells, cells) bool, True = no proof that this 64 px cell holds data at all.
     """
 
@@ -246,7 +247,7 @@ def _shifted(array: NDArray[np.float32], d_row: int, d_col: int) -> NDArray[np.f
 
 
 def _clouds(scene: Scene, blocks: _Blocks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Cloud with the gaps of broken cloud, and the water near it; none in radar, or without blue."""
+    """Cloud, and the water near it or in the gaps of broken cloud; none in radar, or without blue."""
     none = np.zeros(blocks.bright.shape, bool)
     if scene.sensor.kind != "optical" or "b02" not in scene.bands:
         return none, none
@@ -265,9 +266,9 @@ def _clouds(scene: Scene, blocks: _Blocks) -> tuple[NDArray[np.bool_], NDArray[n
     if not core.any():
         return none, none
     share = ndimage.uniform_filter(core.astype(np.float64), _BROKEN_CLOUD_BLOCKS, mode="nearest")
-    cloud = ndimage.binary_dilation(core, structure=_EIGHT) | (share > _BROKEN_CLOUD_SHARE)
+    cloud = ndimage.binary_dilation(core, structure=_EIGHT)
     near = ndimage.distance_transform_edt(~cloud) * _block_m(scene) <= _CLOUD_MARGIN_M
-    return cloud, near & ~cloud
+    return cloud, (near | (share > _BROKEN_CLOUD_SHARE)) & ~cloud
 
 
 def _block_m(scene: Scene) -> float:

@@ -19,6 +19,9 @@ from models.errors import DetectorError
 from models.hot_pixels import ALARM, GROW
 
 
+EXCESS_UNIT = 0.01  # reflectance; over clear water a ratio to the water itself would make a whitecap shine like a ship
+
+
 @dataclass(frozen=True, kw_only=True)
 class BrightTargetConfig:
     """Settings; the numbers are own choices, checked on training ports (see tests/test_bright_target.py).
@@ -30,8 +33,7 @@ class BrightTargetConfig:
         min_excess: least excess reflectance of an alarm.
         noise: reflectance noise added in quadrature to the ring's deviation (Sentinel-2 L2A NIR over water).
         min_pixels: fewest pixels of an object: a smaller boat cannot be told from a whitecap in one image.
-        max_breadth_m: greatest breadth of an object: the broadest hulls measure 60 m, a raft of three 80 m; a puff of cloud or a
-            shoal is as broad as long.
+        max_breadth_m: greatest breadth of an object: a raft of three broad hulls with their blur measures 130 m.
         water_index: a pixel counts as water for the ring where its normalised difference of green and B11 (MNDWI, Xu
             2006, doi:10.1080/01431160600589179) is above this; of green and B08 (NDWI, McFeeters 1996) without B11.
     """
@@ -44,7 +46,7 @@ class BrightTargetConfig:
     min_excess: float = 0.03
     noise: float = 0.002
     min_pixels: int = 4
-    max_breadth_m: float = 100.0
+    max_breadth_m: float = 160.0
     water_index: float = 0.0
 
 
@@ -88,7 +90,7 @@ class BrightTarget:
         return self
 
     def hot(self, scene: Scene, pixels: Pixels, classes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Level and excess ratio of each pixel of a padded window."""
+        """Level, and excess over the ring in units of `EXCESS_UNIT`, of each pixel of a padded window."""
         config = self.config
         bands = {name: pixels.data[i] for i, name in enumerate(scene.bands)}
         sought = testable(classes) & pixels.valid.all(axis=0)
@@ -108,7 +110,7 @@ class BrightTarget:
         level = np.zeros(classes.shape, np.uint8)
         level[tested & (z > config.grow_z) & (excess > config.min_excess / 2.0)] = GROW
         level[tested & (z > config.alarm_z) & (excess > config.min_excess)] = ALARM
-        return level, nir / np.maximum(mean, config.noise)
+        return level, np.maximum(excess, 0.0) / EXCESS_UNIT
 
     def _ring(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         return _box_sum(values, self.config.background_px) - _box_sum(values, self.config.guard_px)

@@ -268,7 +268,7 @@ def truncated_moment(
         bound = looks * cutoff / (order - 1.0)
         partial = _incomplete_beta(looks + power, order - power, bound / (1.0 + bound))
         kept = _incomplete_beta(looks, order, bound / (1.0 + bound))
-        return ((order - 1.0) / looks) ** power * partial / kept
+        return float(((order - 1.0) / looks) ** power * partial / kept)
     texture, weights = _texture(clutter, heterogeneity)
     kept = float(np.asarray(special.gammainc(looks, looks * cutoff / texture)) @ weights)
     partial = (texture**power * special.gammainc(looks + power, looks * cutoff / texture)) @ weights

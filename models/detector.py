@@ -10,16 +10,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from imagery.geometry import Window, offset_m
+from imagery.geometry import Window
 from imagery.land import Land
 from imagery.scene import Pixels, Scene
 from imagery.surface import SOUGHT, SurfaceMap
 from imagery.tiling import Tile, tiles
 from models.detections import Detections
-from models.hot_pixels import SIDELOBE_RATIO, Blobs, HotPixels, blobs
+from models.ghosts import ghosts
+from models.hot_pixels import Blobs, HotPixels, blobs
 
 # No ship afloat has been longer than 458 m (Seawise Giant); what is longer is ground, a causeway or a bank of fog.
 LONGEST_SHIP_M = 460.0
@@ -27,7 +27,8 @@ LONGEST_SHIP_M = 460.0
 # Sentinel-1: of AIS-matched, human-reviewed pairs, 10 % have a pixel extent of 4.1 and 90 % one of 1.4 times the true
 # length or more (design note on AIS, section 4, measured): an 80 % interval of the length.
 _SAR_EXTENT_OVER_LENGTH_HIGH = 4.1
-_SIDELOBE_REACH_M = 300.0  # a target below `SIDELOBE_RATIO` of one this near is kept, and marked as its ghost
+_DOUBTFUL_SURFACES = ("shore", "intertidal", "land", "near_cloud")
+_LEAST_DOUBTFUL = 0.45  # on those surfaces, objects below this probability are only counted
 _TILE_PX = 1024
 _MARGIN_PX = 64  # hulls that begin outside the region are measured whole
 
@@ -139,10 +140,11 @@ def detect(
     if n := int((inside & too_large).sum()):
         limits = f"{LONGEST_SHIP_M:.0f} m long or {ready.max_breadth_m:.0f} m broad"
         notes.append(f"{n} bright regions larger than any ship (over {limits}) were set aside")
-    return Found(
-        detections=_describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_large)),
-        notes=tuple(notes),
-    )
+    detections = _describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_large))
+    doubtful = np.isin(detections.surface, _DOUBTFUL_SURFACES) & (detections.probability < _LEAST_DOUBTFUL)
+    if n := int(doubtful.sum()):
+        notes.append(f"{n} weak bright spots at the shore, on tidal ground or near cloud were set aside")
+    return Found(detections=detections.take(~doubtful), notes=tuple(notes))
 
 
 def testable(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -183,6 +185,7 @@ def _describe(
     n = len(row)
     lon, lat = scene.geometry.lonlat(row, col) if n else (np.empty(0), np.empty(0))
     seen = scene.acquisition.at(row, col)
+    ghost = ghosts(scene, found, scene.acquisition.at(found.row, found.col))
     shore = land.shore_distance_m(lon, lat) if land is not None and n else np.full(n, np.nan)
     length, width = (_hull_interval(scene, extent[rows], found.pixel_m[rows]) for extent in (found.extent_m, found.breadth_m))
     axis, axis_error = found.axis_deg[rows], np.minimum(1.645 * found.axis_sigma_deg[rows], 90.0)
@@ -210,8 +213,8 @@ def _describe(
         heading_deg=axis,
         heading_low_deg=axis - axis_error,
         heading_high_deg=axis + axis_error,
-        kind=np.where(_are_sidelobes(scene, found)[rows], "ghost", "vessel"),
-        probability=_uncalibrated_probability(scene, contrast_db),
+        kind=np.where(ghost[rows], "ghost", "vessel"),
+        probability=_uncalibrated_probability(scene, contrast_db, found.extent_m[rows], found.breadth_m[rows]),
         probability_calibrated=np.zeros(n, bool),
         contrast_db=contrast_db,
         shore_distance_m=shore,
@@ -234,26 +237,16 @@ def _hull_interval(
     return size, np.maximum(extent_m - 2.0 * pixel_m, 0.0), extent_m + 2.0 * pixel_m
 
 
-def _are_sidelobes(scene: Scene, found: Blobs) -> NDArray[np.bool_]:
-    """Radar blobs that may be sidelobes of another one near them."""
-    ghost = np.zeros(len(found), bool)
-    if scene.sensor.kind != "sar" or len(found) < 2:
-        return ghost
-    east, north = offset_m(*(float(v) for v in scene.geometry.lonlat(0, 0)), *scene.geometry.lonlat(found.row, found.col))
-    reach = _SIDELOBE_REACH_M + float(found.extent_m.max()) / 2.0
-    pairs = cKDTree(np.column_stack([east, north])).query_pairs(reach, output_type="ndarray")
-    for weak, bright in (pairs.T, pairs.T[::-1]):
-        apart = np.hypot(east[weak] - east[bright], north[weak] - north[bright]) - found.extent_m[bright] / 2.0
-        near = apart < _SIDELOBE_REACH_M
-        ghost[weak[near & (found.peak_ratio[weak] < SIDELOBE_RATIO * found.peak_ratio[bright])]] = True
-    return ghost
-
-
-def _uncalibrated_probability(scene: Scene, contrast_db: NDArray[np.float64]) -> NDArray[np.float64]:
+def _uncalibrated_probability(
+    scene: Scene, contrast_db: NDArray[np.float64], extent_m: NDArray[np.float64], breadth_m: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """A rising curve of contrast: an order of trust, not a frequency (hence `probability_calibrated` False).
 
-    Even odds at 13 dB in radar, where the spikiest sea reaches 13.3 dB once in 1e7 pixels (K clutter of order 2), and at a
-    tenfold near infrared in optical scenes, which small clouds and shoals rarely reach.
+    Even odds at 16 dB in radar, which the spikiest sea reaches once in 1e8 pixels (K clutter of order 1, 4.4 looks). In optical
+    scenes at an excess of 0.126 (11 dB), which whitecaps within a pixel, thin cloud and drying banks stay below; there, what is
+    broader than one hull (beam a sixth of the length, and two pixels of blur) is halved: puffs of cloud look so, and rafts.
     """
-    middle_db, scale_db = (13.0, 2.0) if scene.sensor.kind == "sar" else (10.0, 1.5)
-    return np.asarray(expit((contrast_db - middle_db) / scale_db))
+    if scene.sensor.kind == "sar":
+        return np.asarray(expit((contrast_db - 16.0) / 1.5))
+    broad = breadth_m > np.maximum(0.25 * extent_m + 25.0, 45.0)
+    return np.asarray(expit((contrast_db - 11.0) / 1.0)) * np.where(broad, 0.5, 1.0)

@@ -18,7 +18,7 @@ MIN_SHARE_OF_LOOKS = 0.5
 
 
 def fixed_places(
-    lon: NDArray[np.float64], lat: NDArray[np.float64], time: pd.Series, n_looks: int
+    lon: NDArray[np.float64], lat: NDArray[np.float64], time: pd.Series, looks: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Detections of one sensor that stand where others stood on half of the dates or more.
 
@@ -26,13 +26,13 @@ def fixed_places(
         lon: (n,) degrees.
         lat: (n,) degrees.
         time: (n,) UTC times.
-        n_looks: scenes of the sensor in the run.
+        looks: (n,) scenes of the sensor that observed the water at each detection.
 
     Returns:
         (n,) bool, True = a fixed object by the constants of this module.
     """
     fixed = np.zeros(len(lon), bool)
-    if n_looks < MIN_DATES or len(lon) == 0 or time.isna().any():
+    if len(lon) == 0 or time.isna().any():
         return fixed
     lon_m, lat_m = metres_per_degree(float(np.mean(lat)))
     places = np.column_stack([wrap_lon(lon - lon[0]) * lon_m, (lat - lat[0]) * lat_m])
@@ -40,6 +40,6 @@ def fixed_places(
     for i, neighbours in enumerate(cKDTree(places).query_ball_point(places, SAME_PLACE_M)):
         dates = np.unique(days[neighbours])
         span_days = (dates[-1] - dates[0]) / np.timedelta64(1, "D")
-        enough = len(dates) >= max(MIN_DATES, MIN_SHARE_OF_LOOKS * n_looks)
+        enough = len(dates) >= max(MIN_DATES, MIN_SHARE_OF_LOOKS * looks[i])
         fixed[i] = enough and span_days >= MIN_SPAN_DAYS
     return fixed

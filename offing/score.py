@@ -208,8 +208,8 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
     unexplained = ~findings["status"].isin([DetectionStatus.MATCHED, DetectionStatus.MATCHED_IDENTITY_DOUBTFUL])
     for sensor in findings["sensor"].unique():
         mine = findings["sensor"] == sensor
-        looks = sum(s.scene.sensor.name == sensor for s in scenes)
         rows = findings.index[mine]
+        looks = _looks(findings.loc[rows], [s.tiles for s in scenes if s.scene.sensor.name == sensor])
         stays = fixed_places(
             findings.loc[rows, "lon"].to_numpy(), findings.loc[rows, "lat"].to_numpy(), findings.loc[rows, "time"], looks
         )
@@ -217,6 +217,14 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
         findings.loc[rows, "status"] = DetectionStatus.FIXED_STRUCTURE.value
         findings.loc[rows, "why"] = "Something stands here, within 50 m, on half of the dates or more, over two weeks or more."
     return findings
+
+
+def _looks(findings: gpd.GeoDataFrame, tiles: list[gpd.GeoDataFrame]) -> NDArray[np.int64]:
+    """How many scenes observed half or more of the water of the tile that each finding lies in."""
+    joined = gpd.sjoin(findings[["geometry"]], tiles[0][["tile_id", "geometry"]], predicate="within", how="left")
+    tile = joined["tile_id"].groupby(level=0).first().reindex(findings.index)
+    observed = pd.concat([t.loc[t["observed_fraction"] >= 0.5, "tile_id"] for t in tiles]).value_counts()
+    return tile.map(observed).fillna(0).to_numpy(np.int64)
 
 
 def _with_counts(scored: SceneScore, findings: gpd.GeoDataFrame) -> SceneScore:

@@ -8,7 +8,7 @@
 3. Correlated texture, where the ring's pixels are not independent draws: how far the rates drift.
 4. Real sea: exceedance of Irish Sea water against Gamma, K and G0 fits that allow for its clipping.
 
-Intervals are 95 % (Student) over independently drawn fields. About 10 minutes on one core in full.
+Intervals are 95 % (Student) over independently drawn fields. About 25 minutes on one core in full.
 
     python scripts/campaign_cfar.py --out runs/cfar
     python scripts/campaign_cfar.py --fields 3 --only speckle

@@ -158,11 +158,11 @@ def test_what_stays_for_weeks_is_fixed_and_what_moves_is_not():
     lat_step = 30 / 111_000
     lat = np.array([37.8, 37.8 + lat_step, 37.8, 37.9])
     lon = np.full(4, 125.7)
-    assert fixed_places(lon, lat, days(1, 13, 25, 25), 4).tolist() == [True, True, True, False]
+    assert fixed_places(lon, lat, days(1, 13, 25, 25), np.full(4, 4)).tolist() == [True, True, True, False]
     # too few days, too short a time, too few of the looks
-    assert not fixed_places(lon[:2], lat[:2], days(1, 25), 3).any()
-    assert not fixed_places(lon[:3], lat[:3], days(1, 5, 9), 3).any()
-    assert not fixed_places(lon[:3], lat[:3], days(1, 13, 25), 9).any()
+    assert not fixed_places(lon[:2], lat[:2], days(1, 25), np.full(2, 3)).any()
+    assert not fixed_places(lon[:3], lat[:3], days(1, 5, 9), np.full(3, 3)).any()
+    assert not fixed_places(lon[:3], lat[:3], days(1, 13, 25), np.full(3, 9)).any()
 
 
 def test_status_words_are_all_defined():
