@@ -145,7 +145,7 @@ def _normalised(name: str, geometry: shapely.Geometry) -> MultiPolygon:
         raise AreaError(f"area {name!r} is not a valid polygon: {shapely.is_valid_reason(geometry)}")
     flat = shapely.force_2d(geometry)
     west, _, east, _ = flat.bounds
-    if -180 <= west and east <= 180 and east - west < 180:
+    if west >= -180 and east <= 180 and east - west < 180:
         return _multi(flat)
     fix = fix_polygon if isinstance(flat, Polygon) else fix_multi_polygon
     fixed = fix(flat, great_circle=False)  # edges are straight in longitude and latitude, as GeoJSON has them

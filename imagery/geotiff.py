@@ -194,9 +194,7 @@ def write_geotiff(scene: Scene, path: Path) -> None:
 def _geometry(dataset: Any, path: Path) -> Grid | GcpGrid:
     points, gcp_crs = dataset.gcps
     if dataset.crs is not None:
-        return Grid(
-            crs_wkt=dataset.crs.to_wkt(), transform=dataset.transform, shape_hw=(dataset.height, dataset.width)
-        )
+        return Grid(crs_wkt=dataset.crs.to_wkt(), transform=dataset.transform, shape_hw=(dataset.height, dataset.width))
     if points and gcp_crs is not None:
         if not gcp_crs.is_geographic:
             raise RasterError(f"{path} has ground control points in {gcp_crs}; give them in longitude and latitude")

@@ -22,7 +22,9 @@ SAR_BANDS = ("vv", "vh", "hh", "hv")
 _OPTICAL_BAND = re.compile(r"b(0?[1-9]|8a|1[0-2])$")
 _NAME_TIME = re.compile(r"(?<!\d)(\d{8}T\d{6})Z?(?!\d)")
 _NAME_DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
-_FORMULA = re.compile(r"^\s*(db|reflectance|sigma0|amplitude|intensity)\s*=\s*([-+*/(). 0-9dneDNE]+?)\s*(?:\(clipped.*)?$", re.I)
+_FORMULA = re.compile(
+    r"^\s*(db|reflectance|sigma0|amplitude|intensity)\s*=\s*([-+*/(). 0-9dneDNE]+?)\s*(?:\(clipped.*)?$", re.I
+)
 
 # A date without a time of day: noon, uniform over the day, has a standard deviation of 24 h / sqrt(12).
 _DAY_SIGMA_S = 86400.0 / np.sqrt(12.0)
@@ -180,9 +182,7 @@ def _with_sigma(time: datetime, *, is_date: bool) -> tuple[datetime, float, str]
     return time.replace(hour=12), _DAY_SIGMA_S, note
 
 
-def _unit(
-    dataset: Any, tags: dict[str, str], path: Path, *, optical: bool
-) -> tuple[Unit, float, float, bool, str]:
+def _unit(dataset: Any, tags: dict[str, str], path: Path, *, optical: bool) -> tuple[Unit, float, float, bool, str]:
     """Unit, scale, offset, whether the low end is clipped, and a note on what was assumed."""
     text = tags.get("UNIT", "")
     if text.strip().lower() in UNITS:
@@ -205,7 +205,12 @@ def _unit(
             "'reflectance = DN / 10000' or 'reflectance = (DN - 1000) / 10000'"
         )
     name = path.stem.lower()
-    for word, unit in (("sigma0_db", "sigma0_db"), ("db", "sigma0_db"), ("sigma0", "sigma0"), ("intensity", "intensity")):
+    for word, unit in (
+        ("sigma0_db", "sigma0_db"),
+        ("db", "sigma0_db"),
+        ("sigma0", "sigma0"),
+        ("intensity", "intensity"),
+    ):
         if word in re.split(r"[^a-z0-9]+", name) or (word == "sigma0_db" and word in name):
             return cast("Unit", unit), 1.0, 0.0, False, f"unit {unit} taken from the file's name"
     if "amplitude" in name:

@@ -25,7 +25,9 @@ SHORE_LIMIT_M = 20_000.0  # land farther off than this is not loaded: a distance
 # rasterio silences a warning of its own around each call by changing the process's filters, which is not safe in threads.
 _ONE_AT_A_TIME = threading.Lock()
 
-_NO_LAND_HELP = "install it with `pip install 'offing[land]'`, or name a GeoJSON of land polygons in the area file (land = ...)"
+_NO_LAND_HELP = (
+    "install it with `pip install 'offing[land]'`, or name a GeoJSON of land polygons in the area file (land = ...)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,9 @@ def _grid_of(file: RasterFile) -> Grid:
 def _is_aligned(grid: Grid, other: Grid) -> bool:
     """True where every pixel edge of ``grid`` lies on one of ``other``, over the whole of both."""
     height, width = grid.shape_hw
-    corners_x, corners_y = zip(*((~other.transform) @ (grid.transform @ c) for c in ((0, 0), (width, height))), strict=True)
+    corners_x, corners_y = zip(
+        *((~other.transform) @ (grid.transform @ c) for c in ((0, 0), (width, height))), strict=True
+    )
     edges = np.array([*corners_x, *corners_y])
     same_count = np.allclose(np.ptp(corners_x), width, atol=_ALIGNED_PX) and np.allclose(
         np.ptp(corners_y), height, atol=_ALIGNED_PX
@@ -131,9 +133,19 @@ def _is_aligned(grid: Grid, other: Grid) -> bool:
 def _indexes(start: int, count: int, grid: Grid, file_grid: Grid, *, axis: int) -> NDArray[np.int64]:
     """Row (axis 0) or column (axis 1) of the file under each pixel centre of the mosaic; -1 outside the file."""
     if axis == 0:
-        origin, step, file_origin, file_step = grid.transform.f, grid.transform.e, file_grid.transform.f, file_grid.transform.e
+        origin, step, file_origin, file_step = (
+            grid.transform.f,
+            grid.transform.e,
+            file_grid.transform.f,
+            file_grid.transform.e,
+        )
     else:
-        origin, step, file_origin, file_step = grid.transform.c, grid.transform.a, file_grid.transform.c, file_grid.transform.a
+        origin, step, file_origin, file_step = (
+            grid.transform.c,
+            grid.transform.a,
+            file_grid.transform.c,
+            file_grid.transform.a,
+        )
     centres = origin + (np.arange(start, start + count) + 0.5) * step
     index = np.floor((centres - file_origin) / file_step).astype(np.int64)
     return np.where((index >= 0) & (index < file_grid.shape_hw[axis]), index, -1)

@@ -155,7 +155,9 @@ def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
     extended = ndimage.binary_opening(bright | blocks.touches_land, structure=_EIGHT) & bright
     # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell a squall from a bank
     ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
-    return SurfaceMap(shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen)
+    return SurfaceMap(
+        shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,9 @@ def _block_means(scene: Scene, land: LandOnScene | None) -> _Blocks:
         pixels = scene.read(strip)
         valid = pixels.valid.any(axis=0)
         unclipped = valid if scene.clip_value is None else valid & (pixels.data > scene.clip_value).any(axis=0)
-        seen[cell_row] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(_block_sum(valid, strip_px)[0], 1)
+        seen[cell_row] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(
+            _block_sum(valid, strip_px)[0], 1
+        )
         on_land = land.mask(strip) if land is not None else np.zeros(strip.shape_hw, bool)
         into = slice(cell_row * _CELL_BLOCKS, min((cell_row + 1) * _CELL_BLOCKS, shape[0]))
         keep = (slice(0, into.stop - into.start), slice(0, shape[1]))

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from imagery.scene import Pixels, Scene
 from imagery.surface import SurfaceMap
+from models.cfar import ALARM, GROW
 from models.detector import settings_name, testable
 from models.errors import DetectorError
-from models.hot_pixels import ALARM, GROW
-
 
 EXCESS_UNIT = 0.01  # reflectance; over clear water a ratio to the water itself would make a whitecap shine like a ship
 
@@ -46,7 +45,7 @@ class BrightTargetConfig:
     min_excess: float = 0.03
     noise: float = 0.002
     min_pixels: int = 4
-    max_breadth_m: float = 160.0
+    max_breadth_m: float = 140.0
     water_index: float = 0.0
 
 
@@ -121,7 +120,5 @@ def _box_sum(values: NDArray[np.int64], radius_px: int) -> NDArray[np.int64]:
     padded = np.pad(values, ((radius_px + 1, radius_px), (radius_px + 1, radius_px)))
     table = padded.cumsum(axis=0).cumsum(axis=1)
     side = 2 * radius_px + 1
-    box: NDArray[np.int64] = (
-        table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
-    )
+    box: NDArray[np.int64] = table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
     return box

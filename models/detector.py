@@ -168,7 +168,10 @@ def _hot_in_tile(scene: Scene, detector: PixelDetector, surface: SurfaceMap, til
         level, ratio = level[core], ratio[core]
     rows, cols = np.nonzero((level == 1) | (level == 2))
     return HotPixels(
-        row=rows + tile.core.row, col=cols + tile.core.col, level=level[rows, cols], ratio=ratio[rows, cols].astype(float)
+        row=rows + tile.core.row,
+        col=cols + tile.core.col,
+        level=level[rows, cols],
+        ratio=ratio[rows, cols].astype(float),
     )
 
 
@@ -187,7 +190,9 @@ def _describe(
     seen = scene.acquisition.at(row, col)
     ghost = ghosts(scene, found, scene.acquisition.at(found.row, found.col))
     shore = land.shore_distance_m(lon, lat) if land is not None and n else np.full(n, np.nan)
-    length, width = (_hull_interval(scene, extent[rows], found.pixel_m[rows]) for extent in (found.extent_m, found.breadth_m))
+    length, width = (
+        _hull_interval(scene, extent[rows], found.pixel_m[rows]) for extent in (found.extent_m, found.breadth_m)
+    )
     axis, axis_error = found.axis_deg[rows], np.minimum(1.645 * found.axis_sigma_deg[rows], 90.0)
     contrast_db = 10.0 * np.log10(np.maximum(found.peak_ratio[rows], 1e-12))
     variance = scene.sensor.geolocation_sigma_m**2 + found.pixel_m[rows] ** 2 / 12.0
@@ -243,10 +248,11 @@ def _uncalibrated_probability(
     """A rising curve of contrast: an order of trust, not a frequency (hence `probability_calibrated` False).
 
     Even odds at 16 dB in radar, which the spikiest sea reaches once in 1e8 pixels (K clutter of order 1, 4.4 looks). In optical
-    scenes at an excess of 0.126 (11 dB), which whitecaps within a pixel, thin cloud and drying banks stay below; there, what is
-    broader than one hull (beam a sixth of the length, and two pixels of blur) is halved: puffs of cloud look so, and rafts.
+    scenes at an excess of 0.15 (11.7 dB), which whitecaps within a pixel, thin cloud and drying banks stay below. What is
+    broader than one hull (beam a sixth of the length, and two pixels of blur) must be twice as bright: puffs of cloud are
+    broad, and so are rafts.
     """
     if scene.sensor.kind == "sar":
         return np.asarray(expit((contrast_db - 16.0) / 1.5))
     broad = breadth_m > np.maximum(0.25 * extent_m + 25.0, 45.0)
-    return np.asarray(expit((contrast_db - 11.0) / 1.0)) * np.where(broad, 0.5, 1.0)
+    return np.asarray(expit(contrast_db - np.where(broad, 14.7, 11.7)))

@@ -12,9 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from imagery.geometry import Geometry, jacobian_m
-
-GROW = 1
-ALARM = 2
+from models.cfar import ALARM
 
 # Pixels one dark pixel apart belong to one hull: bow and stern of a ship often outshine its middle.
 _LINK_PX = 2
@@ -30,7 +28,7 @@ class HotPixels:
 
     Attributes:
         row, col: (n,) int64 scene pixels.
-        level: (n,) uint8, `ALARM` = an object is here, `GROW` = part of one if it touches an alarm.
+        level: (n,) uint8, `models.cfar.ALARM` = an object is here, `models.cfar.GROW` = part of one if it touches an alarm.
         ratio: (n,) float64, value over background: the weight of the pixel.
     """
 
@@ -122,9 +120,7 @@ def blobs(hot: HotPixels, geometry: Geometry) -> Blobs:
     snn = total(north * north) / count - mean_n**2 + own[:, 1, 1]
     sen = total(east * north) / count - mean_e * mean_n + own[:, 0, 1]
     axis = 0.5 * np.arctan2(2.0 * sen, snn - see)  # from north, clockwise
-    extent, breadth = (
-        _span(label, n, east, north, angle, jacobian) for angle in (axis, axis + np.pi / 2.0)
-    )
+    extent, breadth = (_span(label, n, east, north, angle, jacobian) for angle in (axis, axis + np.pi / 2.0))
     # error of an axis from n points of a uniform ellipse: sqrt(l1 l2 / n) / (l1 - l2) (first-order perturbation)
     split = np.hypot(snn - see, 2.0 * sen)
     product = np.maximum(see * snn - sen**2, 0.0)

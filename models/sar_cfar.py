@@ -12,12 +12,9 @@ from imagery.geometry import Window
 from imagery.radiometry import linear_intensity
 from imagery.scene import Pixels, Scene
 from imagery.surface import SurfaceMap
-from models.cfar import CfarConfig, cfar
+from models.cfar import ALARM, GROW, UNTESTABLE, CfarConfig, cfar
 from models.detector import settings_name, testable
 from models.errors import DetectorError
-from models.hot_pixels import ALARM, GROW
-
-_UNTESTABLE = 255  # as `models.cfar` marks it
 
 # K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6 pixels
 # and by 16.2 dB once in 1e8; water that is mostly below the floor has its mean 2 dB or more below it. Where the ring could be
@@ -71,11 +68,12 @@ class SarCfar:
             DetectorError: if the scene is not radar, or shows no sea.
         """
         if scene.sensor.kind != "sar":
-            raise DetectorError(f"{self.kind} needs a radar scene; {scene.id} is {scene.sensor.name}: use bright-target")
+            raise DetectorError(
+                f"{self.kind} needs a radar scene; {scene.id} is {scene.sensor.name}: use bright-target"
+            )
         levels, looks = _sea_statistics(scene, surface)
-        return replace(
-            self, config=replace(self.config, looks=scene.sensor.looks or looks), unit_intensity=levels
-        )
+        config = replace(self.config, looks=scene.sensor.looks or looks, threshold_factor=scene.sensor.speckle_factor)
+        return replace(self, config=config, unit_intensity=levels)
 
     def hot(self, scene: Scene, pixels: Pixels, classes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Highest level and ratio over the polarisations; untestable pixels are quiet."""
@@ -109,7 +107,7 @@ class SarCfar:
         above = sought & (intensity > floor)
         judged = cfar(intensity, above, self.config, unit_intensity=unit)
         over_floor = intensity / np.float32(floor)
-        dark = above & (judged.level == _UNTESTABLE)
+        dark = above & (judged.level == UNTESTABLE)
         level = _tested(judged.level)
         level[(level == ALARM) & (over_floor < 10 ** (_FLOOR_LEAST_ALARM_DB / 10))] = GROW
         level[dark & (over_floor > 10 ** (_FLOOR_GROW_DB / 10))] = GROW
@@ -119,7 +117,7 @@ class SarCfar:
 
 def _tested(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Levels with untestable pixels quiet."""
-    return np.where(level == _UNTESTABLE, 0, level).astype(np.uint8)
+    return np.where(level == UNTESTABLE, 0, level).astype(np.uint8)
 
 
 def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...], float]:

@@ -131,7 +131,9 @@ def _typed(table: dict[str, Any], key: str, kind: type, where: str, default: Any
 def _period(table: dict[str, Any], where: str) -> Period:
     days = [table.get(key) for key in ("from", "to")]
     if any(type(day) is not date for day in days):
-        raise ConfigError(f"{where}: a period needs both from and to as dates such as 2019-03-01, got {days[0]} and {days[1]}")
+        raise ConfigError(
+            f"{where}: a period needs both from and to as dates such as 2019-03-01, got {days[0]} and {days[1]}"
+        )
     return Period.of_days(days[0], days[1])  # type: ignore[arg-type]  # checked above
 
 

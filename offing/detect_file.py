@@ -89,7 +89,9 @@ def detect_file(path: Path, out: Path, detector: str, progress: Callable[[int, i
         with replacing(out) as partial:
             write_geojson(found.detections.to_geopandas(), partial)
     except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}; give another file with --out") from error
+        raise OutputError(
+            f"{out} cannot be written: {error.strerror or error}; give another file with --out"
+        ) from error
     notes = [*scene.provenance.notes, *found.notes]
     if land is None:
         notes.append("no land polygons are installed: land was not masked; pip install 'offing[land]'")

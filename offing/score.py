@@ -211,11 +211,16 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
         rows = findings.index[mine]
         looks = _looks(findings.loc[rows], [s.tiles for s in scenes if s.scene.sensor.name == sensor])
         stays = fixed_places(
-            findings.loc[rows, "lon"].to_numpy(), findings.loc[rows, "lat"].to_numpy(), findings.loc[rows, "time"], looks
+            findings.loc[rows, "lon"].to_numpy(),
+            findings.loc[rows, "lat"].to_numpy(),
+            findings.loc[rows, "time"],
+            looks,
         )
         rows = rows[stays & unexplained.loc[rows].to_numpy()]
         findings.loc[rows, "status"] = DetectionStatus.FIXED_STRUCTURE.value
-        findings.loc[rows, "why"] = "Something stands here, within 50 m, on half of the dates or more, over two weeks or more."
+        findings.loc[rows, "why"] = (
+            "Something stands here, within 50 m, on half of the dates or more, over two weeks or more."
+        )
     return findings
 
 

@@ -38,7 +38,9 @@ def open_source(text: str, area: AreaOfInterest, period: Period | None) -> Fetch
             raise ConfigError("a simulated season needs dates; give --from and --to")
         return SimulatedSource(area=area, seed=int(rest or 0), start=period.start, end=period.end)
     if kind in ("sentinelhub", "stac"):
-        raise ConfigError(f"the source {kind} is not in this version; use folder:DIR with your own scenes, or simulated")
+        raise ConfigError(
+            f"the source {kind} is not in this version; use folder:DIR with your own scenes, or simulated"
+        )
     raise ConfigError(f"there is no source {text!r}; use folder:DIR or simulated[:SEED]")
 
 

@@ -47,8 +47,8 @@ DETECTION_STATUS_MEANING: dict[DetectionStatus, str] = {
     ),
     DetectionStatus.NOT_SEARCHED: "No AIS data was given for this time and place; nothing is known of its reports.",
     DetectionStatus.FIXED_STRUCTURE: (
-        "The object stands on land or stays at one place over many dates: a structure, a wreck or a buoy, not a ship "
-        "under way."
+        "The object stands on land or stays at one place over many dates: a structure, a wreck, a buoy or a craft that "
+        "has not moved for weeks, not a ship under way."
     ),
 }
 

@@ -20,7 +20,9 @@ def as_text(score: Score, report: Path) -> str:
     water = sum(s["water_km2"] for s in facts["scenes"])
     observed = sum(s["observed_km2"] for s in facts["scenes"])
     share = f"{100 * observed / water:.0f} %" if water else "none"
-    lines = [f"{facts['area']}: {len(score.findings)} findings in {len(score.scenes)} scene(s); {share} of the water observed"]
+    lines = [
+        f"{facts['area']}: {len(score.findings)} findings in {len(score.scenes)} scene(s); {share} of the water observed"
+    ]
     lines += [f"  {status.replace('_', ' ')}: {n}" for status, n in facts["counts"].items()]
     lines += [f"note: {note}" for note in facts["notes"]]
     lines.append(f"report: {report}")

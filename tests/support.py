@@ -37,7 +37,17 @@ def write_tif(path, data, *, descriptions=None, tags=None, crs="EPSG:32651", tra
     return path
 
 
-def scene_of_array(geometry, data, *, bands=("vv",), unit="sigma0", sensor=SENTINEL1_IW_GRD, valid=None, clip_value=None, name="a scene"):
+def scene_of_array(
+    geometry,
+    data,
+    *,
+    bands=("vv",),
+    unit="sigma0",
+    sensor=SENTINEL1_IW_GRD,
+    valid=None,
+    clip_value=None,
+    name="a scene",
+):
     """A scene in memory from (bands, h, w) values."""
     data = np.array(data, np.float32)
     valid = np.isfinite(data) if valid is None else valid

@@ -102,13 +102,17 @@ def test_bad_boxes_say_what_is_wrong(bbox):
         AreaOfInterest.from_bbox("bad", *bbox)
 
 
-@pytest.mark.parametrize("text", ["", "POINT (1 2)", "POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))", "LINESTRING (0 0, 1 1)", "nonsense"])
+@pytest.mark.parametrize(
+    "text", ["", "POINT (1 2)", "POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))", "LINESTRING (0 0, 1 1)", "nonsense"]
+)
 def test_bad_wkt_is_refused(text):
     with pytest.raises(AreaError, match="bad"):
         AreaOfInterest.from_wkt("bad", text)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Point", "coordinates": [1, 2]}', '{"features": []}', "null"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"type": "Point", "coordinates": [1, 2]}', '{"features": []}', "null"]
+)
 def test_bad_geojson_is_refused(text):
     with pytest.raises(AreaError, match="bad"):
         AreaOfInterest.from_geojson("bad", text)

@@ -48,12 +48,16 @@ def test_tests_have_no_package():
 def run_elsewhere(code: str, tmp_path: Path) -> str:
     """Run code in a fresh interpreter from a foreign folder, with only the installed packages or the root on its path."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
 def test_imports_do_not_load_torch(tmp_path):
-    code = "import imagery, models, offing, sys; print(sorted({'torch', 'torchvision', 'sentinelhub'} & set(sys.modules)))"
+    code = (
+        "import imagery, models, offing, sys; print(sorted({'torch', 'torchvision', 'sentinelhub'} & set(sys.modules)))"
+    )
     assert run_elsewhere(code, tmp_path) == "[]"
 
 

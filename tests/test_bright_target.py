@@ -97,7 +97,11 @@ def test_training_ports(need, real_data, port):
     ships = truth[truth[:, 2] >= 50]
     near = [np.hypot(found.row - r, found.col - c).min(initial=np.inf) < 8 for r, c, _ in ships]
     assert np.mean(near) >= 0.8, f"{np.sum(near)} of {len(ships)}"
-    pairs = [(length, found.length_m[np.argmin(np.hypot(found.row - r, found.col - c))]) for (r, c, length), ok in zip(ships, near, strict=True) if ok]
+    pairs = [
+        (length, found.length_m[np.argmin(np.hypot(found.row - r, found.col - c))])
+        for (r, c, length), ok in zip(ships, near, strict=True)
+        if ok
+    ]
     ratio = np.median([got / length for length, got in pairs])
     assert 0.8 < ratio < 1.15  # EPSG:3857 pixels taken for 10 m would add 25 %
 

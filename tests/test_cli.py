@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def offing(*args, cwd=None):
     """Run the command in a process of its own, as a user does."""
     code = "from offing.cli import app; app()"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -29,7 +31,9 @@ def sea_with_ships(path, ships=((80, 100, 12), (150, 40, 8)), **tags):
     data = np.random.default_rng(0).gamma(4.4, 0.01 / 4.4, (256, 256)).astype(np.float32)
     for row, col, length in ships:
         data[row : row + 2, col : col + length] = 3.0
-    return write_tif(path, data, descriptions=["VV"], tags={"UNIT": "sigma0", "ACQUIRED": "2019-05-12T09:38:00Z", **tags})
+    return write_tif(
+        path, data, descriptions=["VV"], tags={"UNIT": "sigma0", "ACQUIRED": "2019-05-12T09:38:00Z", **tags}
+    )
 
 
 def test_help_names_every_command():
@@ -149,14 +153,22 @@ def test_unknown_key_and_land_only_area(tmp_path):
             {
                 "type": "Feature",
                 "properties": {},
-                "geometry": {"type": "Polygon", "coordinates": [[[121, 37], [122, 37], [122, 38.5], [121, 38.5], [121, 37]]]},
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [[[121, 37], [122, 37], [122, 38.5], [121, 38.5], [121, 37]]],
+                },
             }
         ],
     }
     (tmp_path / "land.geojson").write_text(json.dumps(land))
-    for text, words in ((GOOD + "colour = 1\n", "unknown key 'colour'"), (GOOD + 'land = "land.geojson"\n', "land only")):
+    for text, words in (
+        (GOOD + "colour = 1\n", "unknown key 'colour'"),
+        (GOOD + 'land = "land.geojson"\n', "land only"),
+    ):
         path = toml(tmp_path, text)
-        result = CliRunner().invoke(app, ["score", str(path), "--source", f"folder:{folder}", "--out", str(tmp_path / "run")])
+        result = CliRunner().invoke(
+            app, ["score", str(path), "--source", f"folder:{folder}", "--out", str(tmp_path / "run")]
+        )
         assert result.exit_code == 2
         assert words in result.stderr
     assert not (tmp_path / "run").exists()
@@ -167,7 +179,9 @@ def small_disk(tmp_path, need):
     """A file system of 300 kB, mounted where the user may mount."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True, check=False
+    )
     need(done.returncode == 0, "the right to mount a file system")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -209,7 +223,14 @@ def test_score_of_a_folder(tmp_path):
     answer = json.loads(result.stdout)
     assert answer["counts"] == {"not_searched": 2}
     run = tmp_path / "run"
-    expected = {"detections.geojson", "detections.parquet", "tiles.parquet", "ais_vessels.parquet", "report.html", "run.json"}
+    expected = {
+        "detections.geojson",
+        "detections.parquet",
+        "tiles.parquet",
+        "ais_vessels.parquet",
+        "report.html",
+        "run.json",
+    }
     assert {p.name for p in run.iterdir()} == expected
     again = CliRunner().invoke(app, [*args, "--json"])
     assert again.exit_code == 0

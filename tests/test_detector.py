@@ -33,7 +33,9 @@ def with_ships(data, ships=SHIPS, level=2.0):
 
 def find(data, kind="cfar-trimmed", *, region=None, **options):
     scene = scene_of_array(GRID, data, bands=("vv", "vh")[: len(data)])
-    return detect(scene, make_detector(kind, scene), map_surface(scene, None), None, region=region, **options).detections
+    return detect(
+        scene, make_detector(kind, scene), map_surface(scene, None), None, region=region, **options
+    ).detections
 
 
 @pytest.mark.parametrize("kind", [d for d in DETECTORS if d.startswith("cfar")])
@@ -85,7 +87,14 @@ def whole(season):
 
 @pytest.mark.parametrize(
     ("tile_px", "origin", "workers"),
-    [(256, (0, 0), 2), (512, (0, 0), 1), (2048, (0, 0), 2), (256, (101, 37), 1), (512, (-77, 401), 2), (2048, (999, 1234), 1)],
+    [
+        (256, (0, 0), 2),
+        (512, (0, 0), 1),
+        (2048, (0, 0), 2),
+        (256, (101, 37), 1),
+        (512, (-77, 401), 2),
+        (2048, (999, 1234), 1),
+    ],
 )
 def test_tiles_origin_and_workers_do_not_matter(season, whole, tile_px, origin, workers):
     scene, land, surface = season

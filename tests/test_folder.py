@@ -80,7 +80,9 @@ def test_uneven_grids_lose_no_pixel_and_leave_no_seam(tmp_path):
     """Two tiles side by side with pixels of 10 and 12 m: every file pixel appears, and no mosaic pixel is empty."""
     rng = np.random.default_rng(0)
     left, right = rng.random((60, 50)).astype(np.float32), rng.random((50, 40)).astype(np.float32)
-    write_tif(tmp_path / "S1_20190512T093800Z_0_VV.tif", left, transform=UTM, tags={"UNIT": "sigma0"}, descriptions=["VV"])
+    write_tif(
+        tmp_path / "S1_20190512T093800Z_0_VV.tif", left, transform=UTM, tags={"UNIT": "sigma0"}, descriptions=["VV"]
+    )
     write_tif(
         tmp_path / "S1_20190512T093800Z_1_VV.tif",
         right,
@@ -107,7 +109,9 @@ def test_overlap_takes_the_first_valid_pixel(tmp_path):
     a, b = np.full((20, 20), 1, np.float32), np.full((20, 20), 2, np.float32)
     a[5, 5] = np.nan
     for name, data in (("a", a), ("b", b)):
-        write_tif(tmp_path / f"{name}_20190512T093800Z.tif", data, transform=UTM, tags={"UNIT": "sigma0"}, descriptions=["VV"])
+        write_tif(
+            tmp_path / f"{name}_20190512T093800Z.tif", data, transform=UTM, tags={"UNIT": "sigma0"}, descriptions=["VV"]
+        )
     source = FolderSource(tmp_path)
     scene = source.fetch(source.search(WORLD, *ALWAYS)[0])
     data = scene.read().data[0]
@@ -134,7 +138,11 @@ def test_folders_without_scenes_are_refused(tmp_path):
 def test_units_that_differ_within_a_pass_stay_apart(tmp_path):
     for unit in ("sigma0", "amplitude"):
         write_tif(
-            tmp_path / f"{unit}_20190512T093800Z.tif", np.ones((9, 9), np.float32), transform=UTM, tags={"UNIT": unit}, descriptions=["VV"]
+            tmp_path / f"{unit}_20190512T093800Z.tif",
+            np.ones((9, 9), np.float32),
+            transform=UTM,
+            tags={"UNIT": unit},
+            descriptions=["VV"],
         )
     assert len(FolderSource(tmp_path).search(WORLD, *ALWAYS)) == 2
 
@@ -143,7 +151,11 @@ def test_rotated_tiles_are_refused(tmp_path):
     turned = UTM @ Affine.rotation(10)
     for i in range(2):
         write_tif(
-            tmp_path / f"{i}_20190512T093800Z.tif", np.ones((9, 9), np.float32), transform=turned, tags={"UNIT": "sigma0"}, descriptions=["VV"]
+            tmp_path / f"{i}_20190512T093800Z.tif",
+            np.ones((9, 9), np.float32),
+            transform=turned,
+            tags={"UNIT": "sigma0"},
+            descriptions=["VV"],
         )
     source = FolderSource(tmp_path)
     with pytest.raises(RasterError, match="not north-up"):

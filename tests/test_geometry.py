@@ -19,7 +19,9 @@ from imagery.geometry import (
 
 GEOD = Geod(ellps="WGS84")
 UTM = Grid.from_crs("EPSG:32651", Affine(10, 0, 380000, 0, -10, 4200000), (2000, 1500))
-ROTATED = Grid.from_crs("EPSG:32651", Affine.translation(380000, 4200000) @ Affine.rotation(-12) @ Affine.scale(10, -10), (400, 300))
+ROTATED = Grid.from_crs(
+    "EPSG:32651", Affine.translation(380000, 4200000) @ Affine.rotation(-12) @ Affine.scale(10, -10), (400, 300)
+)
 DEGREES = Grid.from_crs("EPSG:4326", Affine(1e-4, 0, 179.9, 0, -1e-4, 10.0), (500, 3000))  # runs past 180
 
 
@@ -34,7 +36,15 @@ def test_there_and_back(grid):
 def test_pixel_centres_are_where_rasterio_has_them(tmp_path):
     path = tmp_path / "a.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=30, height=40, count=1, dtype="uint8", crs="EPSG:32651", transform=ROTATED.transform
+        path,
+        "w",
+        driver="GTiff",
+        width=30,
+        height=40,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32651",
+        transform=ROTATED.transform,
     ) as dataset:
         x, y = dataset.xy([3, 20], [4, 25])
     lonlat = Transformer.from_crs(32651, 4326, always_xy=True).transform(x, y)
@@ -63,7 +73,12 @@ def test_degree_lengths_against_geodesics(lat):
 def test_offset_and_moved_against_geodesics():
     rng = np.random.default_rng(2)
     for _ in range(20):
-        lon, lat, azimuth, distance = rng.uniform(-180, 180), rng.uniform(-65, 65), rng.uniform(0, 360), rng.uniform(1, 20000)
+        lon, lat, azimuth, distance = (
+            rng.uniform(-180, 180),
+            rng.uniform(-65, 65),
+            rng.uniform(0, 360),
+            rng.uniform(1, 20000),
+        )
         lon2, lat2, _ = GEOD.fwd(lon, lat, azimuth, distance)
         east, north = offset_m(lon, lat, lon2, lat2)
         assert np.hypot(east, north) == pytest.approx(distance, rel=1e-3)
@@ -103,7 +118,11 @@ def warped_scene(lon0=125.0, n=15):
     rows, cols = (a.ravel() for a in np.meshgrid(np.linspace(0, 4000, n), np.linspace(0, 6000, n), indexing="ij"))
     lon, lat = truth(rows, cols)
     grid = GcpGrid(
-        gcp_rows=tuple(rows), gcp_cols=tuple(cols), gcp_lon=tuple((lon + 180) % 360 - 180), gcp_lat=tuple(lat), shape_hw=(4000, 6000)
+        gcp_rows=tuple(rows),
+        gcp_cols=tuple(cols),
+        gcp_lon=tuple((lon + 180) % 360 - 180),
+        gcp_lat=tuple(lat),
+        shape_hw=(4000, 6000),
     )
     return grid, truth
 
@@ -143,7 +162,9 @@ def test_real_control_points(real_data):
     assert isinstance(whole, GcpGrid)
     keep = np.arange(0, len(whole.gcp_rows), 2)
     half = GcpGrid(
-        **{name: tuple(np.array(getattr(whole, name))[keep]) for name in ("gcp_rows", "gcp_cols", "gcp_lon", "gcp_lat")},
+        **{
+            name: tuple(np.array(getattr(whole, name))[keep]) for name in ("gcp_rows", "gcp_cols", "gcp_lon", "gcp_lat")
+        },
         shape_hw=whole.shape_hw,
     )
     left_out = np.arange(1, len(whole.gcp_rows), 2)

@@ -30,7 +30,13 @@ def test_round_trip_is_exact(tmp_path, geometry):
     got, want = back.read(), scene.read()
     np.testing.assert_array_equal(got.valid, want.valid)
     np.testing.assert_array_equal(got.data, want.data)  # bit for bit, NaN included
-    assert (back.id, back.bands, back.unit, back.time, back.sensor) == (scene.id, scene.bands, scene.unit, scene.time, scene.sensor)
+    assert (back.id, back.bands, back.unit, back.time, back.sensor) == (
+        scene.id,
+        scene.bands,
+        scene.unit,
+        scene.time,
+        scene.sensor,
+    )
     assert back.provenance == scene.provenance
     assert back.clip_value == scene.clip_value
     np.testing.assert_allclose(back.geometry.lonlat(3.25, 4.5), scene.geometry.lonlat(3.25, 4.5), rtol=1e-12)
@@ -76,7 +82,9 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 def test_formula_in_the_unit_tag(tmp_path):
     dn = np.array([[0, 51, 255]], np.uint8)
-    path = write_tif(tmp_path / "a.tif", dn, descriptions=["VV"], tags={"UNIT": "dB = DN*25/255 - 25 (clipped to [-25, 0])"})
+    path = write_tif(
+        tmp_path / "a.tif", dn, descriptions=["VV"], tags={"UNIT": "dB = DN*25/255 - 25 (clipped to [-25, 0])"}
+    )
     scene = open_geotiff(path)
     assert scene.unit == "sigma0_db"
     np.testing.assert_allclose(scene.read().data[0], [[-25.0, -20.0, 0.0]], atol=1e-6)
@@ -84,7 +92,9 @@ def test_formula_in_the_unit_tag(tmp_path):
     assert scene.read().data[0, 0, 0] == scene.clip_value
 
 
-@pytest.mark.parametrize(("formula", "expected"), [("reflectance = DN / 10000", 0.12), ("reflectance = (DN - 1000)/10000", 0.02)])
+@pytest.mark.parametrize(
+    ("formula", "expected"), [("reflectance = DN / 10000", 0.12), ("reflectance = (DN - 1000)/10000", 0.02)]
+)
 def test_reflectance_formulas(tmp_path, formula, expected):
     data = np.full((2, 4, 4), 1200, np.uint16)
     path = write_tif(tmp_path / "a.tif", data, descriptions=["B03", "B8"], tags={"UNIT": formula})
@@ -171,7 +181,9 @@ def test_a_damaged_tag_is_refused(tmp_path):
 
 
 def test_a_truncated_file_is_not_an_empty_sea(tmp_path):
-    path = write_tif(tmp_path / "vv.tif", np.random.default_rng(0).random((600, 600)).astype(np.float32), compress="deflate")
+    path = write_tif(
+        tmp_path / "vv.tif", np.random.default_rng(0).random((600, 600)).astype(np.float32), compress="deflate"
+    )
     path.write_bytes(path.read_bytes()[:-200_000])
     with pytest.raises(RasterError, match=r"vv\.tif"):
         open_geotiff(path).read()

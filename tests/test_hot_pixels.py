@@ -4,7 +4,8 @@ from affine import Affine
 from pyproj import CRS
 
 from imagery.geometry import Grid, pixel_size_m
-from models.hot_pixels import ALARM, GROW, HotPixels, blobs
+from models.cfar import ALARM, GROW
+from models.hot_pixels import HotPixels, blobs
 
 # an equidistant grid in the middle of its projection: true metres, axes along north and east
 AEQD = CRS.from_proj4("+proj=aeqd +lat_0=37 +lon_0=125 +datum=WGS84").to_wkt()

@@ -79,7 +79,9 @@ def test_an_area_on_land_only_is_refused():
 
 def test_osm_land_equals_the_polygons_extracted_before(need, real_data):
     need(importlib.util.find_spec("roaring_landmask") is not None, "the extra 'land'")
-    extract = geojson_land(real_data("land/osm_haeju.geojson"), AreaOfInterest.from_bbox("haeju", 125.60, 37.72, 125.84, 37.94))
+    extract = geojson_land(
+        real_data("land/osm_haeju.geojson"), AreaOfInterest.from_bbox("haeju", 125.60, 37.72, 125.84, 37.94)
+    )
     ours = osm_land(AreaOfInterest.from_bbox("haeju", 125.60, 37.72, 125.84, 37.94))
     frame = box(125.45, 37.6, 126.0, 38.05)
     a, b = (shapely.intersection(shapely.make_valid(x.polygons), frame) for x in (extract, ours))

@@ -39,9 +39,7 @@ def test_without_ais_nothing_is_dark(scored):
 
 
 def test_workers_do_not_matter(scored):
-    one = score(
-        ScoreSettings(config=scored.settings.config, period=PERIOD, source="simulated:11", ais=None, workers=1)
-    )
+    one = score(ScoreSettings(config=scored.settings.config, period=PERIOD, source="simulated:11", ais=None, workers=1))
     pd.testing.assert_frame_equal(one.findings, scored.findings)
     for a, b in zip(one.scenes, scored.scenes, strict=True):
         pd.testing.assert_frame_equal(a.tiles, b.tiles)

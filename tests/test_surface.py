@@ -51,7 +51,11 @@ def test_bright_ground_joined_to_the_shore_is_tidal_and_ships_are_not():
     flat = got[204:296, 104:176]
     assert (flat == Surface.INTERTIDAL).mean() > 0.97
     assert (got[304:336, 224:256] == Surface.SEA).all()  # 1.2 km off the land: a squall could look like that
-    for rows, cols in ((slice(400, 403), slice(130, 160)), (slice(500, 503), slice(104, 130)), (slice(100, 160), slice(400, 460))):
+    for rows, cols in (
+        (slice(400, 403), slice(130, 160)),
+        (slice(500, 503), slice(104, 130)),
+        (slice(100, 160), slice(400, 460)),
+    ):
         assert (got[rows, cols] == Surface.SEA).all()
 
 

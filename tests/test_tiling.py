@@ -26,7 +26,10 @@ def test_every_pixel_has_one_owner(row, col, height, width, tile_px, origin):
 
 
 def test_tiles_start_at_the_origin():
-    corners = {(t.core.row, t.core.col) for t in tiles(Window(row=0, col=0, height=10, width=10), tile_px=8, halo_px=0, origin=(3, 5))}
+    corners = {
+        (t.core.row, t.core.col)
+        for t in tiles(Window(row=0, col=0, height=10, width=10), tile_px=8, halo_px=0, origin=(3, 5))
+    }
     assert corners == {(0, 0), (0, 5), (3, 0), (3, 5)}
 
 

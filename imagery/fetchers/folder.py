@@ -81,9 +81,7 @@ class FolderSource:
             outline = shapely.union_all([footprint(f.geometry) for f in files])
             outline = shapely.MultiPolygon([p for p in shapely.get_parts(outline) if p.geom_type == "Polygon"])
             if start <= labels.time < end and outline.intersects(area.polygon):
-                refs.append(
-                    SceneRef(id=scene_id, sensor_name=labels.sensor_name, time=labels.time, footprint=outline)
-                )
+                refs.append(SceneRef(id=scene_id, sensor_name=labels.sensor_name, time=labels.time, footprint=outline))
         return sorted(refs, key=lambda ref: (ref.time, ref.id))
 
     def fetch(self, ref: SceneRef) -> Scene:
