@@ -6,6 +6,7 @@ is reported, so that a machine that is busy now and then does not decide the ans
 
     python scripts/bench.py cfar
     python scripts/bench.py cfar --size 4096 --repeats 7 --json
+    python scripts/bench.py scene --threads 2
 """
 
 from __future__ import annotations
@@ -14,18 +15,31 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
+import rasterio.windows
+from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage, stats
+from shapely.geometry import MultiPolygon, Polygon
 
+from imagery.geotiff import open_geotiff
+from imagery.land import Land
+from imagery.surface import map_surface
 from models import clutter as cl
 from models.cfar import CfarConfig, cfar, cfar_table
+from models.detector import detect
+from offing.detectors import make_detector
 
 Report = dict[str, Any]
 
@@ -120,6 +134,82 @@ def bench_cfar(args: argparse.Namespace) -> Report:
     }
 
 
+def bench_scene(args: argparse.Namespace) -> Report:
+    """A whole Sentinel-1 GRD, 25,000 x 17,000 px in one polarisation, from disk to detections: time and peak memory.
+
+    The file is made in a temporary folder (850 MB); the run is a process of its own, whose peak resident set is read from
+    the operating system.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "grd_vv.tif"
+        _write_grd(path, (args.height, args.width))
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, __file__, "detect-one", str(path), str(args.threads)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        seconds = time.perf_counter() - start
+    found = json.loads(done.stdout)
+    return {
+        "subject": "scene",
+        "shape": [args.height, args.width],
+        "threads": args.threads,
+        "detections": found["detections"],
+        "seconds_in_all": round(seconds, 1),
+        "seconds_surface": found["seconds_surface"],
+        "seconds_detect": found["seconds_detect"],
+        "peak_rss_gib": round(found["peak_kib"] / 2**20, 2),
+    }
+
+
+def _write_grd(path: Path, shape_hw: tuple[int, int]) -> None:
+    """Amplitudes as uint16 in blocks of 512, one patch of speckle over and over, with a ship in each."""
+    rng = np.random.default_rng(0)
+    patch = np.sqrt(cl.sample_clutter(rng, (1024, 1024), clutter="k", looks=4.4, heterogeneity=0.1)) * np.float32(50.0)
+    patch[500:503, 480:500] = 2000.0
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint16",
+        "count": 1,
+        "height": shape_hw[0],
+        "width": shape_hw[1],
+        "crs": "EPSG:32651",
+        "transform": Affine(10, 0, 300000, 0, -10, 4300000),
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+    }
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.descriptions = ("VV",)
+        dataset.update_tags(UNIT="amplitude", ACQUIRED="2019-05-12T09:38:00Z")
+        for row in range(0, shape_hw[0], 1024):
+            for col in range(0, shape_hw[1], 1024):
+                height, width = min(1024, shape_hw[0] - row), min(1024, shape_hw[1] - col)
+                part = patch[:height, :width].astype(np.uint16)
+                dataset.write(part, 1, window=rasterio.windows.Window(col, row, width, height))
+
+
+def detect_one(path: Path, threads: int) -> Report:
+    """Detect in one file with land along its western edge, and report this process's peak memory."""
+    scene = open_geotiff(path)
+    height = scene.shape_hw[0]
+    lon, lat = scene.geometry.lonlat([0, height, height, 0], [-500, -500, 500, 500])
+    land = Land(polygons=MultiPolygon([Polygon(np.column_stack([lon, lat]))]), source="made up")
+    start = time.perf_counter()
+    surface = map_surface(scene, land)
+    mapped = time.perf_counter()
+    found = detect(scene, make_detector("auto", scene), surface, land, workers=threads)
+    return {
+        "detections": len(found.detections),
+        "seconds_surface": round(mapped - start, 1),
+        "seconds_detect": round(time.perf_counter() - mapped, 1),
+        "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
 def machine() -> Report:
     """What the figures were measured on."""
     return {
@@ -141,6 +231,8 @@ def _processor() -> str:
 
 def table(report: Report) -> str:
     """Report as text."""
+    if "results" not in report:
+        return "\n".join(f"{name}: {value}" for name, value in report.items())
     lines = [
         f"{report['subject']}: {report['unit']}, {report['shape'][0]} x {report['shape'][1]} px, "
         f"guard {report['guard_px']}, background {report['background_px']} px, {report['repeats']} rounds",
@@ -159,9 +251,17 @@ def main(argv: list[str] | None = None) -> int:
     subject = subjects.add_parser("cfar", help="pixel CFAR, Mpx/s per method and against scipy")
     subject.add_argument("--size", type=int, default=3000, help="side of the square image, pixels")
     subject.set_defaults(run=bench_cfar)
+    subject.add_argument("--repeats", type=int, default=5, help="rounds of all methods")
+    subject = subjects.add_parser("scene", help="a whole GRD from disk: seconds and peak memory")
+    subject.add_argument("--height", type=int, default=17_000, help="rows")
+    subject.add_argument("--width", type=int, default=25_000, help="columns")
+    subject.add_argument("--threads", type=int, default=2, help="threads of the detector")
+    subject.set_defaults(run=bench_scene)
     for each in subjects.choices.values():
-        each.add_argument("--repeats", type=int, default=5, help="rounds of all methods")
         each.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    if argv is None and sys.argv[1:2] == ["detect-one"]:  # the process that bench_scene measures
+        print(json.dumps(detect_one(Path(sys.argv[2]), int(sys.argv[3]))))
+        return 0
     args = parser.parse_args(argv)
     report: Report = args.run(args) | {"machine": machine()}
     print(json.dumps(report, indent=2) if args.json else table(report))
