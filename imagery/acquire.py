@@ -81,11 +81,14 @@ def from_json(stored: dict[str, Any]) -> Acquisition:
                 time=np.asarray(stored["times"], "datetime64[us]"),
                 time_sigma_s=float(sigma_s),
                 source=str(stored["source"]),
-                **{name: np.asarray(stored[name], float) for name in _ANGLES},
-                **{
-                    name: float(stored[name])
-                    for name in ("incidence_sigma_deg", "slant_range_sigma_m", "look_azimuth_sigma_deg")
-                },
+                slant_range_m=np.asarray(stored["slant_range_m"], float),
+                incidence_deg=np.asarray(stored["incidence_deg"], float),
+                look_azimuth_deg=np.asarray(stored["look_azimuth_deg"], float),
+                heading_deg=np.asarray(stored["heading_deg"], float),
+                platform_speed_m_s=np.asarray(stored["platform_speed_m_s"], float),
+                incidence_sigma_deg=float(stored["incidence_sigma_deg"]),
+                slant_range_sigma_m=float(stored["slant_range_sigma_m"]),
+                look_azimuth_sigma_deg=float(stored["look_azimuth_sigma_deg"]),
             )
         if stored["time"] is None:
             return StatedAcquisition()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import shapely
 from antimeridian import fix_multi_polygon, fix_polygon
 from numpy.typing import ArrayLike, NDArray
@@ -127,9 +128,9 @@ class AreaOfInterest:
             zone = 31 if lon < 9 else 33 if lon < 21 else 35 if lon < 33 else 37
         return (32600 if lat >= 0 else 32700) + zone
 
-    def contains(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[Any]:
+    def contains(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
         """True for places, in degrees, inside the area."""
-        return shapely.contains_xy(self.polygon, wrap_lon(lon), lat)
+        return np.asarray(shapely.contains_xy(self.polygon, wrap_lon(lon), lat))
 
 
 def _multi(geometry: shapely.Geometry) -> MultiPolygon:

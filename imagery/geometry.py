@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from affine import Affine
@@ -138,7 +139,8 @@ class Grid:
     def lonlat(self, rows: ArrayLike, cols: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Longitude and latitude in degrees of continuous pixel positions."""
         rows, cols = np.broadcast_arrays(np.asarray(rows, float), np.asarray(cols, float))
-        x, y = self.transform @ (cols + 0.5, rows + 0.5)
+        place: Any = (cols + 0.5, rows + 0.5)  # affine takes arrays, its types know numbers only
+        x, y = self.transform @ place
         lon, lat = self._transformer.transform(x, y)
         return wrap_lon(lon), np.asarray(lat, float)
 
@@ -315,8 +317,8 @@ def footprint(geometry: Geometry, points_per_side: int = 16) -> MultiPolygon:
     height, width = geometry.shape_hw
     t = np.linspace(0.0, 1.0, points_per_side, endpoint=False)
     corners = [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
-    rows = np.concatenate([a[0] + (b[0] - a[0]) * t for a, b in zip(corners, corners[1:], strict=False)])
-    cols = np.concatenate([a[1] + (b[1] - a[1]) * t for a, b in zip(corners, corners[1:], strict=False)])
+    rows = np.concatenate([a[0] + (b[0] - a[0]) * t for a, b in pairwise(corners)])
+    cols = np.concatenate([a[1] + (b[1] - a[1]) * t for a, b in pairwise(corners)])
     lon, lat = geometry.lonlat(rows * height - 0.5, cols * width - 0.5)
     lon = lon[0] + wrap_lon(lon - lon[0])
     return split_at_antimeridian(Polygon(np.column_stack([lon, lat])))

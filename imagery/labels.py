@@ -85,10 +85,7 @@ def read_labels(dataset: Any, path: Path) -> Labels:
     optical = bands[0].startswith("b")
     time, sigma_s, time_note = _time(tags, path.name)
     unit, scale, offset, clipped, unit_note = _unit(dataset, tags, path, optical=optical)
-    if bands == ("pan",):
-        sensor_name = UNKNOWN_SAR.name
-    else:
-        sensor_name = SENTINEL2.name if optical else SENTINEL1_IW_GRD.name
+    sensor = UNKNOWN_SAR if bands == ("pan",) else SENTINEL2 if optical else SENTINEL1_IW_GRD
     notes = [note for note in (time_note, unit_note) if note]
     if bands == ("pan",):
         notes.append("the file does not name its band; taken as one radar polarisation of an unknown sensor")
@@ -101,7 +98,7 @@ def read_labels(dataset: Any, path: Path) -> Labels:
         scale=scale,
         offset=offset,
         clip_value=float(np.float32(offset)) if clipped else None,
-        sensor_name=sensor_name,
+        sensor_name=sensor.name,
         time=time,
         time_sigma_s=sigma_s,
         attribution=tags.get("ATTRIBUTION", ""),
@@ -193,8 +190,8 @@ def _unit(dataset: Any, tags: dict[str, str], path: Path, *, optical: bool) -> t
         return cast("Unit", name), scale, offset, "clipped" in text.lower(), ""
     if text:
         raise UnitError(
-            f"{path} has the UNIT tag {text!r}, which is not understood; write a unit ({', '.join(UNITS)}) or a formula "
-            "such as 'reflectance = DN / 10000'"
+            f"{path} has the UNIT tag {text!r}, which is not understood; write a unit ({', '.join(UNITS)}) or a "
+            "formula such as 'reflectance = DN / 10000'"
         )
     is_float = dataset.dtypes[0].startswith("float")
     if optical:

@@ -22,7 +22,8 @@ from imagery.geometry import FloatArray, Geometry, Window, metres_per_degree, wr
 
 SHORE_LIMIT_M = 20_000.0  # land farther off than this is not loaded: a distance of 20 km means 'at least'
 
-# rasterio silences a warning of its own around each call by changing the process's filters, which is not safe in threads.
+# rasterio silences a warning of its own around each call by changing the process's filters, which is not safe in
+# threads.
 _ONE_AT_A_TIME = threading.Lock()
 
 _NO_LAND_HELP = (
@@ -46,7 +47,7 @@ class Land:
 
     @cached_property
     def _frame(self) -> tuple[float, float, float]:
-        """Middle longitude, and metres per degree there: a local plane for distances, true within 0.5 % over 1 degree."""
+        """Middle longitude, and metres per degree there: a plane for distances, true within 0.5 % over 1 degree."""
         west, south, east, north = self.polygons.bounds
         lon_m, lat_m = metres_per_degree((south + north) / 2.0)
         return (west + east) / 2.0, float(lon_m), float(lat_m)
@@ -69,7 +70,7 @@ class Land:
         points = shapely.points(wrap_lon(lon - lon0) * lon_m, lat * lat_m)
         sign = np.where(shapely.contains(self._plane, points), -1.0, 1.0)
         distance = shapely.distance(self._plane.boundary, points)
-        return sign * np.minimum(distance, SHORE_LIMIT_M)
+        return np.asarray(sign * np.minimum(distance, SHORE_LIMIT_M))
 
     def on(self, geometry: Geometry) -> LandOnScene:
         """The land in a scene's pixel coordinates."""
@@ -102,7 +103,7 @@ class LandOnScene:
             return np.zeros(window.shape_hw, bool)
         with _ONE_AT_A_TIME:
             mask = rasterize(touching, out_shape=window.shape_hw, transform=Affine.translation(col, row), dtype="uint8")
-        return mask.astype(bool)
+        return np.asarray(mask, bool)
 
 
 def osm_land(area: AreaOfInterest) -> Land:
@@ -150,7 +151,8 @@ def check_has_water(area: AreaOfInterest, land: Land) -> None:
     if water.area < 1e-3 * area.polygon.area:
         west, south, east, north = area.bounds
         raise AreaError(
-            f"area {area.name!r} ({west}, {south}, {east}, {north}) lies on land only by {land.source}; move it to water"
+            f"area {area.name!r} ({west}, {south}, {east}, {north}) lies on land only by {land.source}; "
+            "move it to water"
         )
 
 

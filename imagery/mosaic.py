@@ -87,7 +87,8 @@ def mosaic(files: Sequence[RasterFile]) -> Mosaic:
     for file, grid in zip(files, grids, strict=True):
         if grid.crs_wkt != grids[0].crs_wkt or file.labels.unit != first.labels.unit:
             raise RasterError(
-                f"{file.path} and {first.path} are of one pass but have different CRS or unit; keep them in different folders"
+                f"{file.path} and {first.path} are of one pass but have different CRS or unit; "
+                "keep them in different folders"
             )
         if grid.transform.b or grid.transform.d or grid.transform.e >= 0 or grid.transform.a <= 0:
             raise RasterError(f"{file.path} is not north-up; warp it first (gdalwarp) or detect in it alone")

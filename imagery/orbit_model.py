@@ -1,4 +1,4 @@
-"""Acquisition geometry for pixels that came without their annotation: place and time name the track, `imagery.orbit` the rest."""
+"""Acquisition geometry for pixels without their annotation: place and time name the track, `imagery.orbit` the rest."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def linear_intensity(data: NDArray[np.float32], unit: Unit) -> NDArray[np.float3
         case "sigma0" | "intensity":
             return data
         case "sigma0_db":
-            return np.exp(data * np.float32(np.log(10.0) / 10.0))
+            return np.asarray(np.exp(data * np.float32(np.log(10.0) / 10.0)))
         case "amplitude":
             return data * data
         case _:

@@ -38,6 +38,11 @@ class Pixels:
                 f"{self.data.shape} and {self.valid.shape}"
             )
 
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """(height, width) bool, True = the file holds a value for this pixel in some band."""
+        return np.asarray(self.valid.any(axis=0))
+
 
 class PixelReader(Protocol):
     """Anything that gives the pixels of a window that lies wholly inside the scene."""

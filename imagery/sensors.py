@@ -18,7 +18,8 @@ class Sensor:
         bands: band names that the project reads, in order.
         looks: equivalent number of looks of an intensity pixel; None where it must be estimated from the scene.
         resolution_m: (row, column) resolution on the ground in metres; None if unknown.
-        speckle_factor: by how much a CFAR threshold made for independent Gamma looks must be raised for this sensor's speckle.
+        speckle_factor: by how much a CFAR threshold made for independent Gamma looks must be raised for this sensor's
+            speckle.
         geolocation_sigma_m: one-sigma position error of a pixel per axis, metres.
     """
 
@@ -33,8 +34,8 @@ class Sensor:
 
 # Equivalent number of looks 4.4, resolution 20.3 m (range) x 22.6 m (azimuth): ESA, Sentinel-1 Product Definition,
 # S1-RS-MDA-52-7440. Geolocation: ESA quotes 7 m (one sigma) for IW GRD; 20 m allows for the height of a ship's
-# bright parts and for centroiding. Speckle factor: its looks are weighted and overlap, so that the tail is heavier than Gamma;
-# fitted on simulated look-weighted speckle at 1e-7 (scripts/campaign cfar --only speckle).
+# bright parts and for centroiding. Speckle factor: its looks are weighted and overlap, so that the tail is heavier than
+# Gamma; fitted on simulated look-weighted speckle at 1e-7 (scripts/campaign cfar --only speckle).
 SENTINEL1_IW_GRD = Sensor(
     name="sentinel-1-iw-grd",
     kind="sar",

@@ -20,8 +20,8 @@ from imagery.scene import Scene
 
 BLOCK_PX = 4
 
-# Quays, rocks and moored boats within this distance of mapped land cannot be told from ships by position: the map errs by tens
-# of metres, the scene by 10-20 m, and the shore moves with the tide.
+# Quays, rocks and moored boats within this distance of mapped land cannot be told from ships by position: the map errs
+# by tens of metres, the scene by 10-20 m, and the shore moves with the tide.
 SHORE_MARGIN_M = 150.0
 
 # Nothing is sought on the three pixels along the land: its echo spreads over them (design note on plumes, 3.1).
@@ -29,22 +29,22 @@ _SHORE_PX = 3
 
 _CELL_BLOCKS = 16  # 64 px: the side over which 'is there data' and 'how bright is water' are judged
 
-# A radar block counts as ground where it is 6 dB above the calmer water around it and from 10 dB below to 6 dB above the
-# scene's land: wind can brighten water by 6 dB over a slick, but not to near the level of land at the same time, and ships
-# are brighter than land. 16 pixels of 4.4 looks scatter by 0.6 dB. Own choices, made on Dublin's flats and the simulator's;
-# tests/test_surface.py shows what they catch.
+# A radar block counts as ground where it is 6 dB above the calmer water around it and from 10 dB below to 6 dB above
+# the scene's land: wind can brighten water by 6 dB over a slick, but not to near the level of land at the same time,
+# and ships are brighter than land. 16 pixels of 4.4 looks scatter by 0.6 dB. Own choices, made on Dublin's flats and
+# the simulator's; tests/test_surface.py shows what they catch.
 _GROUND_OVER_WATER = 4.0
 _GROUND_OVER_LAND = (0.1, 4.0)
 _WATER_QUANTILE = 25.0
 _WATER_REACH_CELLS = 2
-# Water is black in the short-wave infrared (B11) even when turbid (0.02 at most in the medians of real plumes), but glint
-# and haze lift it everywhere at once: ground stands this much over the water around it. Without B11 the near infrared
-# must do, where turbid water itself reaches 0.1.
+# Water is black in the short-wave infrared (B11) even when turbid (0.02 at most in the medians of real plumes), but
+# glint and haze lift it everywhere at once: ground stands this much over the water around it. Without B11 the near
+# infrared must do, where turbid water itself reaches 0.1.
 _GROUND_SWIR_EXCESS = 0.05
 _GROUND_NIR_EXCESS = 0.13
-# Cloud is bright from the blue (MARIDA class means: 0.15 and more) to the short-wave infrared (0.93 of red; design note on
-# plumes, 2.5: SW1 > 0.08), where glint and haze lift the whole scene. Mud and vegetation are darker in the blue, concrete is not:
-# small works joined to the shore are not cloud.
+# Cloud is bright from the blue (MARIDA class means: 0.15 and more) to the short-wave infrared (0.93 of red; design note
+# on plumes, 2.5: SW1 > 0.08), where glint and haze lift the whole scene. Mud and vegetation are darker in the blue,
+# concrete is not: small works joined to the shore are not cloud.
 _CLOUD_BLUE = 0.14
 _CLOUD_SWIR = 0.08
 _CLOUD_SWIR_EXCESS = 0.05  # over the clearest 5 % of the scene's water, which strong glint can lift to 0.10 (Cartagena)
@@ -84,8 +84,8 @@ class SurfaceMap:
         land: land polygons on the scene, None where no land is known.
         ground: (blocks, blocks) bool, True = tidal or unmapped ground joined to the shore.
         cloud: (blocks, blocks) bool, True = cloud.
-        near_cloud: (blocks, blocks) bool, True = so near a cloud, or in a gap of broken cloud, that a bright spot may be
-            part of it.
+        near_cloud: (blocks, blocks) bool, True = so near a cloud, or in a gap of broken cloud, that a bright spot may
+            be part of it.
         empty: (cells, cells) bool, True = no proof that this 64 px cell holds data at all.
     """
 
@@ -127,7 +127,7 @@ class SurfaceMap:
         return out
 
     def at(self, rows: ArrayLike, cols: ArrayLike, shore_distance_m: NDArray[np.float64]) -> NDArray[np.str_]:
-        """Surface names (see `models.detections.Detections.surface`) at places, from their shore distance and the blocks."""
+        """Surface names (see `models.detections.Detections.surface`) at places, from shore distance and the blocks."""
         block_rows = np.clip(np.round(np.asarray(rows)).astype(int), 0, self.shape_hw[0] - 1) // BLOCK_PX
         block_cols = np.clip(np.round(np.asarray(cols)).astype(int), 0, self.shape_hw[1] - 1) // BLOCK_PX
         names = np.where(self.near_cloud[block_rows, block_cols], "near_cloud", "sea").astype("<U10")
@@ -153,7 +153,7 @@ def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
     bright = _is_ground(scene, blocks) & ~(cloud | near_cloud)
     # opened together with the land: a fringe along the shore stays, a ship at a quay does not
     extended = ndimage.binary_opening(bright | blocks.touches_land, structure=_EIGHT) & bright
-    # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell a squall from a bank
+    # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell squall from bank
     ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
     return SurfaceMap(
         shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen
@@ -184,8 +184,9 @@ def _block_means(scene: Scene, land: LandOnScene | None) -> _Blocks:
     for cell_row in range(cells[0]):
         strip = Window(row=cell_row * strip_px, col=0, height=strip_px, width=cells[1] * strip_px)
         pixels = scene.read(strip)
-        valid = pixels.valid.any(axis=0)
-        unclipped = valid if scene.clip_value is None else valid & (pixels.data > scene.clip_value).any(axis=0)
+        valid = unclipped = pixels.measured
+        if scene.clip_value is not None:
+            unclipped = np.asarray(valid & (pixels.data > scene.clip_value).any(axis=0))
         seen[cell_row] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(
             _block_sum(valid, strip_px)[0], 1
         )
@@ -221,7 +222,7 @@ def _is_ground(scene: Scene, blocks: _Blocks) -> NDArray[np.bool_]:
     bright = np.nan_to_num(blocks.bright, nan=0.0)
     if scene.sensor.kind == "optical":
         excess = _GROUND_SWIR_EXCESS if "b11" in scene.bands else _GROUND_NIR_EXCESS
-        return bright > excess + _water_level(blocks.bright)
+        return np.asarray(bright > excess + _water_level(blocks.bright))
     low, high = (factor * blocks.land_level for factor in _GROUND_OVER_LAND)
     return (bright > _GROUND_OVER_WATER * _water_level(blocks.bright)) & (bright > low) & (bright < high)
 
@@ -240,7 +241,7 @@ def _water_level(bright: NDArray[np.float32]) -> NDArray[np.float32]:
     level = np.full(cells, np.inf, np.float32)
     known = np.isfinite(around).any(axis=0)
     level[known] = np.nanpercentile(around[:, known], _WATER_QUANTILE, axis=0)
-    full = np.kron(level, np.ones((_CELL_BLOCKS, _CELL_BLOCKS), np.float32))
+    full = np.asarray(np.kron(level, np.ones((_CELL_BLOCKS, _CELL_BLOCKS), np.float32)), np.float32)
     return full[: bright.shape[0], : bright.shape[1]]
 
 
@@ -286,12 +287,13 @@ def _joined_to(land: NDArray[np.bool_], extended: NDArray[np.bool_], block_m: fl
     offshore_m = ndimage.distance_transform_edt(~land) * block_m
     labels, _ = ndimage.label(extended, structure=_EIGHT)
     near = np.unique(labels[extended & (offshore_m <= _BANK_GAP_M)])
-    return np.isin(labels, near[near > 0]) & ~land & (offshore_m <= _MAX_TIDAL_WIDTH_M)
+    return np.asarray(np.isin(labels, near[near > 0]) & ~land & (offshore_m <= _MAX_TIDAL_WIDTH_M))
 
 
 def _block_sum(mask: NDArray[np.bool_], block_px: int) -> NDArray[np.int64]:
     height, width = mask.shape
-    return mask.reshape(height // block_px, block_px, width // block_px, block_px).sum(axis=(1, 3))
+    blocks = mask.reshape(height // block_px, block_px, width // block_px, block_px)
+    return np.asarray(blocks.sum(axis=(1, 3)))
 
 
 def _block_mean(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

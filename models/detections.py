@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-def _column(dtype: str) -> Any:
-    return field(metadata={"dtype": dtype})
+# Metadata of the columns: the dtype that each is brought to.
+_TEXT = {"dtype": "U"}
+_TIME = {"dtype": "datetime64[us]"}
+_NUMBER = {"dtype": "f8"}
+_FLAG = {"dtype": "?"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """Objects found in one scene or many; every column has shape (n,), rows are ordered by (time, scene_id, row, col).
+    """Objects found in one scene or many; every column has shape (n,), rows in order of (time, scene_id, row, col).
 
     Attributes:
         id: unique and stable: the scene's id and the pixel, ``<scene>/r<row>c<col>``.
@@ -32,47 +35,47 @@ class Detections:
         var_east_m2, cov_east_north_m2, var_north_m2: covariance of the place, m2.
         length_m, length_low_m, length_high_m: hull length and its interval (the detector's page says which).
         width_m, width_low_m, width_high_m: hull width and its interval.
-        heading_deg, heading_low_deg, heading_high_deg: hull axis, degrees clockwise from north in [0, 180): bow and stern
-            are not told apart. Interval ends may leave [0, 180); a full 180 wide means unknown.
+        heading_deg, heading_low_deg, heading_high_deg: hull axis, degrees clockwise from north in [0, 180): bow and
+            stern are not told apart. Interval ends may leave [0, 180); a full 180 wide means unknown.
         kind: ``vessel``, ``fixed_structure`` or ``ghost`` (a sidelobe or other image of something elsewhere).
         probability: that there is such an object here.
         probability_calibrated: True where that number was calibrated on held-out scenes.
         contrast_db: radar: peak over the mean of the background; optical: peak excess over the background, over 0.01
             reflectance; both as 10 log10.
         shore_distance_m: metres to the nearest land, positive at sea, negative on land, NaN where no land is known;
-            values at `imagery.masks.SHORE_LIMIT_M` mean 'at least'.
+            values at `imagery.land.SHORE_LIMIT_M` mean 'at least'.
         surface: ``sea``, ``intertidal`` (ground that the tide covers, or unmapped works joined to the shore), ``shore``
-            (within `imagery.surface.SHORE_MARGIN_M` of land), ``land``, ``near_cloud`` (may be part of a cloud), or ``unknown``
-            where no land is known. Off the sea a bright spot may not be a ship.
+            (within `imagery.surface.SHORE_MARGIN_M` of land), ``land``, ``near_cloud`` (may be part of a cloud), or
+            ``unknown`` where no land is known. Off the sea a bright spot may not be a ship.
     """
 
-    id: NDArray[np.str_] = _column("U")
-    scene_id: NDArray[np.str_] = _column("U")
-    detector: NDArray[np.str_] = _column("U")
-    time: NDArray[np.datetime64] = _column("datetime64[us]")
-    time_sigma_s: NDArray[np.float64] = _column("f8")
-    row: NDArray[np.float64] = _column("f8")
-    col: NDArray[np.float64] = _column("f8")
-    lon: NDArray[np.float64] = _column("f8")
-    lat: NDArray[np.float64] = _column("f8")
-    var_east_m2: NDArray[np.float64] = _column("f8")
-    cov_east_north_m2: NDArray[np.float64] = _column("f8")
-    var_north_m2: NDArray[np.float64] = _column("f8")
-    length_m: NDArray[np.float64] = _column("f8")
-    length_low_m: NDArray[np.float64] = _column("f8")
-    length_high_m: NDArray[np.float64] = _column("f8")
-    width_m: NDArray[np.float64] = _column("f8")
-    width_low_m: NDArray[np.float64] = _column("f8")
-    width_high_m: NDArray[np.float64] = _column("f8")
-    heading_deg: NDArray[np.float64] = _column("f8")
-    heading_low_deg: NDArray[np.float64] = _column("f8")
-    heading_high_deg: NDArray[np.float64] = _column("f8")
-    kind: NDArray[np.str_] = _column("U")
-    probability: NDArray[np.float64] = _column("f8")
-    probability_calibrated: NDArray[np.bool_] = _column("?")
-    contrast_db: NDArray[np.float64] = _column("f8")
-    shore_distance_m: NDArray[np.float64] = _column("f8")
-    surface: NDArray[np.str_] = _column("U")
+    id: NDArray[np.str_] = field(metadata=_TEXT)
+    scene_id: NDArray[np.str_] = field(metadata=_TEXT)
+    detector: NDArray[np.str_] = field(metadata=_TEXT)
+    time: NDArray[np.datetime64] = field(metadata=_TIME)
+    time_sigma_s: NDArray[np.float64] = field(metadata=_NUMBER)
+    row: NDArray[np.float64] = field(metadata=_NUMBER)
+    col: NDArray[np.float64] = field(metadata=_NUMBER)
+    lon: NDArray[np.float64] = field(metadata=_NUMBER)
+    lat: NDArray[np.float64] = field(metadata=_NUMBER)
+    var_east_m2: NDArray[np.float64] = field(metadata=_NUMBER)
+    cov_east_north_m2: NDArray[np.float64] = field(metadata=_NUMBER)
+    var_north_m2: NDArray[np.float64] = field(metadata=_NUMBER)
+    length_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    length_low_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    length_high_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    width_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    width_low_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    width_high_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    heading_deg: NDArray[np.float64] = field(metadata=_NUMBER)
+    heading_low_deg: NDArray[np.float64] = field(metadata=_NUMBER)
+    heading_high_deg: NDArray[np.float64] = field(metadata=_NUMBER)
+    kind: NDArray[np.str_] = field(metadata=_TEXT)
+    probability: NDArray[np.float64] = field(metadata=_NUMBER)
+    probability_calibrated: NDArray[np.bool_] = field(metadata=_FLAG)
+    contrast_db: NDArray[np.float64] = field(metadata=_NUMBER)
+    shore_distance_m: NDArray[np.float64] = field(metadata=_NUMBER)
+    surface: NDArray[np.str_] = field(metadata=_TEXT)
 
     def __post_init__(self) -> None:
         """Bring each column to its type; refuse columns of different lengths and probabilities outside 0..1."""

@@ -159,7 +159,7 @@ def settings_name(kind: str, settings: object) -> str:
 
 def _hot_in_tile(scene: Scene, detector: PixelDetector, surface: SurfaceMap, tile: Tile) -> HotPixels:
     pixels = scene.read(tile.padded)
-    classes = surface.classes(tile.padded, pixels.valid.any(axis=0))
+    classes = surface.classes(tile.padded, pixels.measured)
     core = tile.core.slices_in(tile.padded)
     if not testable(classes[core]).any():
         level, ratio = np.zeros((0, 0), np.uint8), np.zeros((0, 0))
@@ -232,8 +232,8 @@ def _hull_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Hull size from the extent of a blob: (estimate, low, high) in metres.
 
-    A point spreads over about one resolution cell, which is taken off. Radar interval: see `_SAR_EXTENT_OVER_LENGTH_HIGH`
-    below, the extent itself above. Optical interval: one pixel at either end.
+    A point spreads over about one resolution cell, which is taken off. Radar interval: see
+    `_SAR_EXTENT_OVER_LENGTH_HIGH` below, the extent itself above. Optical interval: one pixel at either end.
     """
     blur_m = max(scene.sensor.resolution_m) if scene.sensor.resolution_m and scene.sensor.kind == "sar" else 0.0
     size = np.maximum(extent_m - blur_m, pixel_m)
@@ -247,10 +247,10 @@ def _uncalibrated_probability(
 ) -> NDArray[np.float64]:
     """A rising curve of contrast: an order of trust, not a frequency (hence `probability_calibrated` False).
 
-    Even odds at 16 dB in radar, which the spikiest sea reaches once in 1e8 pixels (K clutter of order 1, 4.4 looks). In optical
-    scenes at an excess of 0.15 (11.7 dB), which whitecaps within a pixel, thin cloud and drying banks stay below. What is
-    broader than one hull (beam a sixth of the length, and two pixels of blur) must be twice as bright: puffs of cloud are
-    broad, and so are rafts.
+    Even odds at 16 dB in radar, which the spikiest sea reaches once in 1e8 pixels (K clutter of order 1, 4.4 looks). In
+    optical scenes at an excess of 0.15 (11.7 dB), which whitecaps within a pixel, thin cloud and drying banks stay
+    below. What is broader than one hull (beam a sixth of the length, and two pixels of blur) must be twice as bright:
+    puffs of cloud are broad, and so are rafts.
     """
     if scene.sensor.kind == "sar":
         return np.asarray(expit((contrast_db - 16.0) / 1.5))

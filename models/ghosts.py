@@ -1,4 +1,4 @@
-"""Radar images of ships where no ship is: sidelobes beside a bright one, azimuth ambiguities kilometres along its track."""
+"""Radar images of ships where no ship is: sidelobes beside a bright one, azimuth ambiguities far along its track."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from models.hot_pixels import SIDELOBE_RATIO, Blobs
 
 _SIDELOBE_REACH_M = 300.0  # from the edge of the bright hull
 
-# Sentinel-1: carrier 5.405 GHz; pulse repetition frequencies of the IW subswaths (annotation of real products; the second and
-# third as quoted in the design notes, unchecked).
+# Sentinel-1: carrier 5.405 GHz; pulse repetition frequencies of the IW subswaths (annotation of real products; the
+# second and third as quoted in the design notes, unchecked).
 _WAVELENGTH_M = 299_792_458.0 / 5.405e9
 _IW_PRF_HZ = (1717.13, 1451.63, 1685.82)
 # Ambiguities are 20-30 dB down and smeared; a source 20 dB brighter can cause one.
@@ -35,7 +35,8 @@ def ghosts(scene: Scene, found: Blobs, seen: AcquisitionSample) -> NDArray[np.bo
         (n,) bool.
 
     Reference: azimuth ambiguities lie at lambda R PRF / (2 V) along the track, V the Earth-fixed speed (Freeman 1993,
-    IEEE TGRS 31(3), doi:10.1109/36.225527; the Earth's turning is in V). The subswath is unknown, so all three are tried.
+    IEEE TGRS 31(3), doi:10.1109/36.225527; the Earth's turning is in V). The subswath is unknown, so all three are
+    tried.
     """
     ghost = np.zeros(len(found), bool)
     if scene.sensor.kind != "sar" or len(found) < 2:
@@ -65,4 +66,4 @@ def _ambiguities_of(
     per_hz = _WAVELENGTH_M * seen.slant_range_m[source] / (2.0 * seen.platform_speed_m_s[source])
     near = [np.abs(np.abs(along) - per_hz * prf) < _AMBIGUITY_ALONG_M for prf in _IW_PRF_HZ]
     weak = found.peak_ratio < _AMBIGUITY_RATIO * found.peak_ratio[source]
-    return np.any(near, axis=0) & (np.abs(across) < _AMBIGUITY_ACROSS_M) & weak
+    return np.asarray(np.any(near, axis=0) & (np.abs(across) < _AMBIGUITY_ACROSS_M) & weak)

@@ -17,8 +17,8 @@ from models.cfar import ALARM
 # Pixels one dark pixel apart belong to one hull: bow and stern of a ship often outshine its middle.
 _LINK_PX = 2
 
-# What is more than 17 dB below a peak near it may be that peak's sidelobe: the second sidelobe of an unweighted aperture is
-# 17.8 dB down (sinc^2), those of Sentinel-1's window 21 dB and more (ESA, S1-TN-MDA-52-7440).
+# What is more than 17 dB below a peak near it may be that peak's sidelobe: the second sidelobe of an unweighted
+# aperture is 17.8 dB down (sinc^2), those of Sentinel-1's window 21 dB and more (ESA, S1-TN-MDA-52-7440).
 SIDELOBE_RATIO = 0.02
 
 
@@ -28,7 +28,8 @@ class HotPixels:
 
     Attributes:
         row, col: (n,) int64 scene pixels.
-        level: (n,) uint8, `models.cfar.ALARM` = an object is here, `models.cfar.GROW` = part of one if it touches an alarm.
+        level: (n,) uint8, `models.cfar.ALARM` = an object is here, `models.cfar.GROW` = part of one if it touches an
+            alarm.
         ratio: (n,) float64, value over background: the weight of the pixel.
     """
 
@@ -58,7 +59,8 @@ class Blobs:
     """Groups of hot pixels, each holding an alarm, ordered by their first pixel; columns have shape (n,).
 
     Attributes:
-        row, col: centroid weighted by the square root of the ratio (an amplitude, so one bright corner does not take all).
+        row, col: centroid weighted by the square root of the ratio (an amplitude, so one bright corner does not take
+            all).
         extent_m, breadth_m: size along and across the main axis on the ground, pixel edges included, metres.
         axis_deg: main axis, degrees clockwise from north in [0, 180).
         axis_sigma_deg: its one-sigma error; 90 where the blob is round and the axis means nothing.
@@ -104,7 +106,7 @@ def blobs(hot: HotPixels, geometry: Geometry) -> Blobs:
     n = int(label.max()) + 1 if len(label) else 0
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(label, values, minlength=n)
+        return np.asarray(np.bincount(label, values, minlength=n), np.float64)
 
     count = np.bincount(label, minlength=n)
     weight = np.sqrt(np.maximum(ratio, 1e-12))
@@ -151,7 +153,7 @@ def _groups(hot: HotPixels) -> NDArray[np.int64]:
     _, first = np.unique(label, return_index=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[label]
+    return np.asarray(rank[label])
 
 
 def _span(
@@ -169,4 +171,4 @@ def _span(
     np.maximum.at(high, label, along)
     direction = np.column_stack([np.sin(angle), np.cos(angle)])
     steps = np.abs(np.einsum("nij,ni->nj", jacobian, direction))  # what one row and one column add along it
-    return high - low + np.linalg.norm(steps, axis=1)
+    return np.asarray(high - low + np.linalg.norm(steps, axis=1))

@@ -16,9 +16,10 @@ from models.cfar import ALARM, GROW, UNTESTABLE, CfarConfig, cfar
 from models.detector import settings_name, testable
 from models.errors import DetectorError
 
-# K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6 pixels
-# and by 16.2 dB once in 1e8; water that is mostly below the floor has its mean 2 dB or more below it. Where the ring could be
-# used, its unevenness still hides below the floor: no alarm unless an order of 2 (13.3 dB once in 1e7) could not make it.
+# K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6
+# pixels and by 16.2 dB once in 1e8; water that is mostly below the floor has its mean 2 dB or more below it. Where the
+# ring could be used, its unevenness still hides below the floor: no alarm unless an order of 2 (13.3 dB once in 1e7)
+# could not make it.
 _FLOOR_ALARM_DB = 15.0
 _FLOOR_LEAST_ALARM_DB = 12.0
 _FLOOR_GROW_DB = 10.0
@@ -99,9 +100,9 @@ class SarCfar:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Level and ratio where dark water was cut off at a floor.
 
-        Pixels at the floor hide how dark and how uneven the water is, so they are left out of the ring: its mean comes out
-        too high, never too low. Where too few are left, the water is darker than the floor, and a pixel counts that stands
-        out of the floor itself by more than the spikiest sea does out of its mean.
+        Pixels at the floor hide how dark and how uneven the water is, so they are left out of the ring: its mean comes
+        out too high, never too low. Where too few are left, the water is darker than the floor, and a pixel counts that
+        stands out of the floor itself by more than the spikiest sea does out of its mean.
         """
         floor = float(linear_intensity(np.array([scene.clip_value], np.float32), scene.unit)[0])
         above = sought & (intensity > floor)
@@ -123,8 +124,8 @@ def _tested(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...], float]:
     """Typical intensity per band, and the looks of the smoothest water, from windows spread over the scene.
 
-    Looks: mean^2 / variance of a window's intensity; texture and ships only lower it, so the 90th percentile over windows
-    stands for water without them. Used only where the sensor does not state its looks.
+    Looks: mean^2 / variance of a window's intensity; texture and ships only lower it, so the 90th percentile over
+    windows stands for water without them. Used only where the sensor does not state its looks.
 
     Raises:
         DetectorError: if none of the windows shows sea.
@@ -138,7 +139,7 @@ def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...
         for col in cols:
             window = Window(row=int(row), col=int(col), height=_SAMPLE_PX, width=_SAMPLE_PX)
             pixels = scene.read(window)
-            water = testable(surface.classes(window, pixels.valid.any(axis=0)))
+            water = testable(surface.classes(window, pixels.measured))
             for band in range(len(scene.bands)):
                 values = linear_intensity(pixels.data[band], scene.unit)[water & pixels.valid[band]].astype(float)
                 if len(values) < _SAMPLE_PX**2 // 4 or not values.mean() > 0:
@@ -148,7 +149,8 @@ def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...
                     looks.append(float(values.mean() ** 2 / values.var()))
     if not levels[0]:
         raise DetectorError(
-            f"scene {scene.id} shows no open water in any of {len(rows) * len(cols)} sample windows; choose an area at sea"
+            f"scene {scene.id} shows no open water in any of {len(rows) * len(cols)} sample windows; "
+            "choose an area at sea"
         )
     per_band = tuple(float(np.median(level)) if level else float(np.median(levels[0])) for level in levels)
     return per_band, float(np.clip(np.percentile(looks, 90), 1.0, 50.0)) if looks else 1.0

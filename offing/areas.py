@@ -31,8 +31,8 @@ class Period:
         """Refuse a period that ends before it starts."""
         if self.end <= self.start:
             raise ConfigError(
-                f"the period from {self.start:%Y-%m-%d} to {self.end - timedelta(days=1):%Y-%m-%d} ends before it starts; "
-                "give --from no later than --to"
+                f"the period from {self.start:%Y-%m-%d} to {self.end - timedelta(days=1):%Y-%m-%d} ends before it "
+                "starts; give --from no later than --to"
             )
 
     @classmethod

@@ -107,8 +107,8 @@ class DemoResult:
         for name, t in {"all scenes": self.tally, **self.by_sensor}.items():
             lines.append(
                 f"  {name}: {t.big_ships_found} of {t.big_ships} ships of {BIG_SHIP_M:.0f} m and more found (recall "
-                f"{t.recall:.3f}; {t.big_ships_one_to_one} one to one); {t.dark_calls_right} of {t.dark_calls} dark calls "
-                f"right (precision {t.dark_precision:.3f})"
+                f"{t.recall:.3f}; {t.big_ships_one_to_one} one to one); {t.dark_calls_right} of {t.dark_calls} dark "
+                f"calls right (precision {t.dark_precision:.3f})"
             )
         lines.append(f"Report: {self.report}")
         return "\n".join(lines)
@@ -205,7 +205,7 @@ def _unreported(truth: SceneTruth, radio: AisTruth, time: np.datetime64) -> NDAr
     state = np.array([radio.state[row[v.id], column] for v in truth.vessels])
     lie = np.array([radio.lie[row[v.id]] for v in truth.vessels])
     elsewhere = (state == Reporting.LYING.value) & np.isin(lie, ["offset", "clone"])
-    return (state == Reporting.SILENT.value) | elsewhere
+    return np.asarray((state == Reporting.SILENT.value) | elsewhere)
 
 
 def _sum(tallies: list[Tally]) -> Tally:

@@ -27,6 +27,17 @@ _LOOK = {
 }
 
 
+_READING_ORDER = (
+    DetectionStatus.DARK_CANDIDATE,
+    DetectionStatus.MATCHED_IDENTITY_DOUBTFUL,
+    DetectionStatus.NO_COVERAGE,
+    DetectionStatus.NOT_SEARCHED,
+    DetectionStatus.AMBIGUOUS,
+    DetectionStatus.MATCHED,
+    DetectionStatus.FIXED_STRUCTURE,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Marker:
     """A finding on a picture, in per cent of its width and height."""
@@ -49,7 +60,7 @@ def render_report(score: Score) -> str:
         HTML, with every text from outside (ship names, file names) escaped.
     """
     environment = Environment(loader=PackageLoader("offing"), autoescape=True, undefined=StrictUndefined)
-    findings = score.findings.reset_index(drop=True)
+    findings = _in_reading_order(score.findings)
     counts = findings["status"].value_counts()
     settings = score.settings
     return environment.get_template("report.html").render(
@@ -60,7 +71,7 @@ def render_report(score: Score) -> str:
         source=settings.source.partition(":")[0],
         ais_sources=settings.ais.sources if settings.ais is not None else (),
         counts=[
-            (s.value, int(counts.get(s.value, 0)), *_LOOK[s], DETECTION_STATUS_MEANING[s]) for s in DetectionStatus
+            (s.value, int(counts.get(s.value, 0)), *_LOOK[s], DETECTION_STATUS_MEANING[s]) for s in _READING_ORDER
         ],
         water_meaning=[(state.value, text) for state, text in WATER_STATE_MEANING.items()],
         scenes=[_scene(scored, findings) for scored in score.scenes],
@@ -68,6 +79,13 @@ def render_report(score: Score) -> str:
         notes=score.notes,
         attributions=score.attributions,
     )
+
+
+def _in_reading_order(findings: Any) -> Any:
+    """What asks for a person first: by status, then the surest first, then by id."""
+    rank = {status.value: i for i, status in enumerate(_READING_ORDER)}
+    keyed = findings.assign(_rank=findings["status"].map(rank), _doubt=-findings["probability"])
+    return keyed.sort_values(["_rank", "_doubt", "id"]).drop(columns=["_rank", "_doubt"]).reset_index(drop=True)
 
 
 def _scene(scored: SceneScore, findings: Any) -> dict[str, Any]:
@@ -112,8 +130,7 @@ def _row(number: int, row: Any) -> dict[str, Any]:
         "number": number,
         "scene": row.scene_id,
         "time": f"{row.time:%Y-%m-%d %H:%M:%S}" if row.time == row.time else "unknown",
-        "lat": f"{row.lat:.5f}",
-        "lon": f"{row.lon:.5f}",
+        "place": f"{row.lat:.5f}, {row.lon:.5f}",
         "status": row.status,
         "color": _LOOK[DetectionStatus(row.status)][0],
         "probability": f"{row.probability:.2f}",

@@ -144,5 +144,6 @@ def _os_errors(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"results cannot be written to {out}: {error.strerror or error}; give a folder with room that you may write to"
+            f"results cannot be written to {out}: {error.strerror or error}; "
+            "give a folder with room that you may write to"
         ) from error

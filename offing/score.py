@@ -19,9 +19,9 @@ from imagery.pictures import Picture, picture
 from imagery.scene import Scene
 from imagery.surface import Surface, map_surface
 from models.detector import detect
-from offing.ais.cross_check import CrossCheck, cross_check
+from offing.ais.cross_check import cross_check
 from offing.ais.schema import AisData
-from offing.ais.verdict import VesselTable
+from offing.ais.verdict import CrossCheck, VesselTable
 from offing.areas import AreaConfig, Period
 from offing.detectors import make_detector
 from offing.persistence import fixed_places
@@ -140,7 +140,7 @@ def score_scene(scene: Scene, settings: ScoreSettings, land: Land | None, grid: 
     inside = found.detections.take(area.contains(found.detections.lon, found.detections.lat))
 
     def observed(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
-        return (surface_at(scene, surface, lon, lat) == Surface.SEA) & area.contains(lon, lat)
+        return np.asarray((surface_at(scene, surface, lon, lat) == Surface.SEA) & area.contains(lon, lat))
 
     view = scene.acquisition.at(inside.row, inside.col) if scene.sensor.kind == "sar" else None
     check = cross_check(inside, settings.ais, view, observed=observed, scene_time=scene.time)
@@ -229,7 +229,7 @@ def _looks(findings: gpd.GeoDataFrame, tiles: list[gpd.GeoDataFrame]) -> NDArray
     joined = gpd.sjoin(findings[["geometry"]], tiles[0][["tile_id", "geometry"]], predicate="within", how="left")
     tile = joined["tile_id"].groupby(level=0).first().reindex(findings.index)
     observed = pd.concat([t.loc[t["observed_fraction"] >= 0.5, "tile_id"] for t in tiles]).value_counts()
-    return tile.map(observed).fillna(0).to_numpy(np.int64)
+    return np.asarray(tile.map(observed).fillna(0), np.int64)
 
 
 def _with_counts(scored: SceneScore, findings: gpd.GeoDataFrame) -> SceneScore:
@@ -252,8 +252,8 @@ def _run_notes(land: Land | None, settings: ScoreSettings, source: Fetcher) -> t
     notes = []
     if land is None:
         notes.append(
-            "no land polygons are installed: land was not masked, tidal ground not flagged and shore distances are unknown; "
-            "pip install 'offing[land]'"
+            "no land polygons are installed: land was not masked, tidal ground not flagged and shore distances are "
+            "unknown; pip install 'offing[land]'"
         )
     if settings.ais is None:
         notes.append("no AIS was given: every vessel is 'not_searched', and none can be called unreported")

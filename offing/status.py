@@ -28,19 +28,21 @@ class WaterState(StrEnum):
 
 
 DETECTION_STATUS_MEANING: dict[DetectionStatus, str] = {
-    DetectionStatus.MATCHED: "One AIS track fits this object in place, time and size, and no other fits nearly as well.",
+    DetectionStatus.MATCHED: (
+        "One AIS track fits this object in place, time and size, and no other fits nearly as well."
+    ),
     DetectionStatus.MATCHED_IDENTITY_DOUBTFUL: (
-        "An AIS track fits this object in place and time, but what it says of itself (identifier, size, or being in one "
-        "place at a time) does not hold together."
+        "An AIS track fits this object in place and time, but what it says of itself (identifier, size, or being in "
+        "one place at a time) does not hold together."
     ),
     DetectionStatus.AMBIGUOUS: (
-        "AIS tracks are near enough that this object may be one of them, but which object belongs to which track cannot "
-        "be told; or no track is near, but it may not be a ship at all (it is weak, or lies at the shore, on tidal ground or "
-        "at a cloud's edge). It is neither matched nor unreported."
+        "AIS tracks are near enough that this object may be one of them, but which object belongs to which track "
+        "cannot be told; or no track is near, but it may not be a ship at all (it is weak, or lies at the shore, on "
+        "tidal ground or at a cloud's edge). It is neither matched nor unreported."
     ),
     DetectionStatus.DARK_CANDIDATE: (
-        "No AIS report fits this object although AIS from other ships was received around it at that time. Small craft and "
-        "ships with no duty to report are among these; it is a question, not a finding of guilt."
+        "No AIS report fits this object although AIS from other ships was received around it at that time. Small craft "
+        "and ships with no duty to report are among these; it is a question, not a finding of guilt."
     ),
     DetectionStatus.NO_COVERAGE: (
         "No AIS report fits this object, and none was received around it either, so its silence says nothing."
@@ -55,7 +57,7 @@ DETECTION_STATUS_MEANING: dict[DetectionStatus, str] = {
 WATER_STATE_MEANING: dict[WaterState, str] = {
     WaterState.OBSERVED: "The sensor measured this water and a detector could test it.",
     WaterState.NOT_OBSERVED: (
-        "A ship here could not have been seen (outside the image, no data, clipped values, cloud, land or tidal ground); "
-        "an empty place here does not mean that nothing was there."
+        "A ship here could not have been seen (outside the image, no data, clipped values, cloud, land or tidal "
+        "ground); an empty place here does not mean that nothing was there."
     ),
 }

@@ -21,7 +21,8 @@ def as_text(score: Score, report: Path) -> str:
     observed = sum(s["observed_km2"] for s in facts["scenes"])
     share = f"{100 * observed / water:.0f} %" if water else "none"
     lines = [
-        f"{facts['area']}: {len(score.findings)} findings in {len(score.scenes)} scene(s); {share} of the water observed"
+        f"{facts['area']}: {len(score.findings)} findings in {len(score.scenes)} scene(s); "
+        f"{share} of the water observed"
     ]
     lines += [f"  {status.replace('_', ' ')}: {n}" for status, n in facts["counts"].items()]
     lines += [f"note: {note}" for note in facts["notes"]]

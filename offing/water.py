@@ -1,4 +1,4 @@
-"""Which water of an area a scene could show a ship on, tile by tile; an empty tile without this number means nothing."""
+"""Which water of an area a scene could show a ship on, by tile; an empty tile without this number means nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
     squares = []
     for row, col in corners:
         ring = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * TILE_M + [col * TILE_M, row * TILE_M]
-        squares.append(shapely.Polygon(np.column_stack(to_utm.transform(*ring.T, direction="INVERSE"))))
+        squares.append(shapely.Polygon(np.column_stack(to_utm.transform(ring[:, 0], ring[:, 1], direction="INVERSE"))))
     return TileGrid(
         epsg=area.utm_epsg,
         tile=tile.ravel(),
@@ -77,7 +77,7 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
         lat=np.asarray(lat),
         names=tuple(f"{area.utm_epsg}_{col * 2}_{row * 2}" for row, col in corners),
         squares=tuple(squares),
-        area_km2=np.bincount(tile.ravel(), minlength=len(corners)) * _STEP_M**2 / 1e6,
+        area_km2=np.asarray(np.bincount(tile.ravel(), minlength=len(corners)) * _STEP_M**2 / 1e6, np.float64),
     )
 
 
@@ -90,7 +90,7 @@ def surface_at(scene: Scene, surface: SurfaceMap, lon: ArrayLike, lat: ArrayLike
         return out
     r, c = rows[inside], cols[inside]
     window = Window(row=int(r.min()), col=int(c.min()), height=int(np.ptp(r)) + 1, width=int(np.ptp(c)) + 1)
-    classes = surface.classes(window, scene.read(window).valid.any(axis=0))
+    classes = surface.classes(window, scene.read(window).measured)
     out[inside] = classes[r - window.row, c - window.col]
     return out
 
@@ -104,8 +104,8 @@ def tile_table(scene: Scene, surface: SurfaceMap, grid: TileGrid) -> gpd.GeoData
         grid: the area's tiles.
 
     Returns:
-        A row per tile: tile_id, scene_id, sensor, date, time, area_km2, water_km2, observed_km2, observed_fraction (of the
-        water; NaN on land only), state and reason (of the largest unobserved part), and its outline in EPSG:4326.
+        A row per tile: tile_id, scene_id, sensor, date, time, area_km2, water_km2, observed_km2, observed_fraction (of
+        the water; NaN on land only), state and reason (of the largest unobserved part), and its outline in EPSG:4326.
     """
     n = len(grid.names)
     counts = np.zeros((n, len(Surface)), np.int64)

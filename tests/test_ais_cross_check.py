@@ -224,7 +224,8 @@ def test_other_surfaces_are_judged(surface):
 def test_ghosts_and_objects_without_time_are_not_compared():
     data = ais(ship(440123456, 0, 0), bystander())
     out = cross_check(seen([(0, 0)], kind=np.array(["ghost"])), data, None)
-    assert (out.status[0], "image of something" in out.why[0]) == ("not_searched", True)
+    assert (out.status[0], "image of something" in out.why[0]) == ("ambiguous", True)
+    assert status_of(seen([(0, 0)], kind=np.array(["ghost"])), None) == ["not_searched"]
     timeless = seen([(0, 0), (500, 0)])
     timeless.time[0] = np.datetime64("NaT")
     out = cross_check(timeless, data, None)

@@ -46,7 +46,7 @@ def test_tests_have_no_package():
 
 
 def run_elsewhere(code: str, tmp_path: Path) -> str:
-    """Run code in a fresh interpreter from a foreign folder, with only the installed packages or the root on its path."""
+    """Run code in a fresh interpreter from a foreign folder, with only installed packages or the root on its path."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True

@@ -107,7 +107,7 @@ def test_training_ports(need, real_data, port):
 
 
 def _labelled(path, scene, land):
-    """(row, col, length in metres) of labelled vessels at least 200 m off the shore; the largest side of the label's hull."""
+    """(row, col, length in metres) of labelled vessels 200 m or more off the shore; length: the label's diameter."""
     import rasterio
     from scipy.spatial.distance import pdist
 

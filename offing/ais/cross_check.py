@@ -56,7 +56,8 @@ def cross_check(
     verdicts: list[Verdict | None] = [_set_aside(detections, row) for row in range(len(detections))]
     if ais is None:
         silent = Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.NOT_SEARCHED)
-        return assembled(detections.id, [verdict or silent for verdict in verdicts], VesselTable.empty())
+        fixed = [v if v and v.status == DetectionStatus.FIXED_STRUCTURE else silent for v in verdicts]
+        return assembled(detections.id, fixed, VesselTable.empty())
     if np.isnat(detections.time).all() and scene_time is None:
         return assembled(detections.id, [verdict for verdict in verdicts if verdict], VesselTable.empty())
     rows = np.array([row for row, verdict in enumerate(verdicts) if verdict is None], np.int64)
@@ -83,7 +84,7 @@ def _set_aside(detections: Detections, row: int) -> Verdict | None:
     if np.isnat(detections.time[row]):
         return Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.NO_TIME)
     if detections.kind[row] == "ghost":
-        return Verdict(status=DetectionStatus.NOT_SEARCHED, why=wording.GHOST)
+        return Verdict(status=DetectionStatus.AMBIGUOUS, why=wording.GHOST)
     return None
 
 

@@ -14,7 +14,7 @@ NOT_SEARCHED = "No AIS was given for this scene."
 FIXED = "It stays at one place over many dates: a structure, not a ship under way."
 ON_LAND = "It stands on land."
 NO_TIME = "It was not compared with AIS: the time at which it was imaged is not known."
-GHOST = "It was not compared with AIS: the detector takes it for an image of something that lies elsewhere."
+GHOST = "The detector takes it for an image of something brighter that lies elsewhere; it was not compared with AIS."
 # By surface: why an object that no AIS explains is still not called unreported.
 OFF_THE_SEA = {
     "shore": " It lies within 150 m of the shore, where it may be a quay, a rock or a moored boat.",
