@@ -20,9 +20,9 @@ from imagery.scene import Scene
 
 BLOCK_PX = 4
 
-# Quays, rocks and moored boats within this distance of mapped land cannot be told from ships by position: the map errs
+# Quays, rocks and moored boats within this distance of mapped land or of tidal ground cannot be told from ships by position: the map errs
 # by tens of metres, the scene by 10-20 m, and the shore moves with the tide.
-SHORE_MARGIN_M = 150.0
+SHORE_MARGIN_M = 200.0
 
 # Nothing is sought on the three pixels along the land: its echo spreads over them (design note on plumes, 3.1).
 _SHORE_PX = 3
@@ -84,6 +84,7 @@ class SurfaceMap:
         land: land polygons on the scene, None where no land is known.
         ground: (blocks, blocks) bool, True = tidal or unmapped ground joined to the shore.
         cloud: (blocks, blocks) bool, True = cloud.
+        near_ground: (blocks, blocks) bool, True = within `SHORE_MARGIN_M` of such ground.
         near_cloud: (blocks, blocks) bool, True = so near a cloud, or in a gap of broken cloud, that a bright spot may
             be part of it.
         empty: (cells, cells) bool, True = no proof that this 64 px cell holds data at all.
@@ -93,6 +94,7 @@ class SurfaceMap:
     land: LandOnScene | None
     ground: NDArray[np.bool_]
     cloud: NDArray[np.bool_]
+    near_ground: NDArray[np.bool_]
     near_cloud: NDArray[np.bool_]
     empty: NDArray[np.bool_]
 
@@ -132,7 +134,8 @@ class SurfaceMap:
         block_cols = np.clip(np.round(np.asarray(cols)).astype(int), 0, self.shape_hw[1] - 1) // BLOCK_PX
         names = np.where(self.near_cloud[block_rows, block_cols], "near_cloud", "sea").astype("<U10")
         names[self.ground[block_rows, block_cols]] = "intertidal"
-        names[(names == "sea") & (shore_distance_m < SHORE_MARGIN_M)] = "shore"
+        at_shore = (shore_distance_m < SHORE_MARGIN_M) | self.near_ground[block_rows, block_cols]
+        names[(names == "sea") & at_shore] = "shore"
         names[shore_distance_m < 0] = "land"
         return np.where(np.isnan(shore_distance_m) & (names == "sea"), "unknown", names)
 
@@ -156,7 +159,13 @@ def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
     # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell squall from bank
     ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
     return SurfaceMap(
-        shape_hw=scene.shape_hw, land=on_scene, ground=ground, cloud=cloud, near_cloud=near_cloud, empty=~blocks.seen
+        shape_hw=scene.shape_hw,
+        land=on_scene,
+        ground=ground,
+        cloud=cloud,
+        near_ground=_within(ground, SHORE_MARGIN_M, scene),
+        near_cloud=near_cloud,
+        empty=~blocks.seen,
     )
 
 
@@ -288,6 +297,14 @@ def _joined_to(land: NDArray[np.bool_], extended: NDArray[np.bool_], block_m: fl
     labels, _ = ndimage.label(extended, structure=_EIGHT)
     near = np.unique(labels[extended & (offshore_m <= _BANK_GAP_M)])
     return np.asarray(np.isin(labels, near[near > 0]) & ~land & (offshore_m <= _MAX_TIDAL_WIDTH_M))
+
+
+def _within(mask: NDArray[np.bool_], distance_m: float, scene: Scene) -> NDArray[np.bool_]:
+    """Blocks no farther than a distance from the True ones."""
+    if not mask.any():
+        return np.zeros_like(mask)
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~mask) * _block_m(scene) <= distance_m
+    return near
 
 
 def _block_sum(mask: NDArray[np.bool_], block_px: int) -> NDArray[np.int64]:

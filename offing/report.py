@@ -70,9 +70,7 @@ def render_report(score: Score) -> str:
         simulated=settings.source.startswith("simulated"),
         source=settings.source.partition(":")[0],
         ais_sources=settings.ais.sources if settings.ais is not None else (),
-        counts=[
-            (s.value, int(counts.get(s.value, 0)), *_LOOK[s], DETECTION_STATUS_MEANING[s]) for s in _READING_ORDER
-        ],
+        counts=[(s.value, int(counts.get(s.value, 0)), *_LOOK[s], DETECTION_STATUS_MEANING[s]) for s in _READING_ORDER],
         water_meaning=[(state.value, text) for state, text in WATER_STATE_MEANING.items()],
         scenes=[_scene(scored, findings) for scored in score.scenes],
         rows=[_row(number, row) for number, row in enumerate(findings.itertuples(), start=1)],

@@ -137,8 +137,8 @@ def bench_cfar(args: argparse.Namespace) -> Report:
 def bench_scene(args: argparse.Namespace) -> Report:
     """A whole Sentinel-1 GRD, 25,000 x 17,000 px in one polarisation, from disk to detections: time and peak memory.
 
-    The file is made in a temporary folder (850 MB); the run is a process of its own, whose peak resident set is read from
-    the operating system.
+    The file is made in a temporary folder (850 MB); the run is a process of its own, whose peak resident set is read
+    from the operating system.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "grd_vv.tif"

@@ -17,7 +17,7 @@ NO_TIME = "It was not compared with AIS: the time at which it was imaged is not 
 GHOST = "The detector takes it for an image of something brighter that lies elsewhere; it was not compared with AIS."
 # By surface: why an object that no AIS explains is still not called unreported.
 OFF_THE_SEA = {
-    "shore": " It lies within 150 m of the shore, where it may be a quay, a rock or a moored boat.",
+    "shore": " It lies within 200 m of the shore, where it may be a quay, a rock or a moored boat.",
     "intertidal": " It lies on ground that the tide covers, where it may not be a ship.",
     "near_cloud": " It lies at the edge of a cloud and may be part of it.",
 }
