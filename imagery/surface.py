@@ -20,8 +20,8 @@ from imagery.scene import Scene
 
 BLOCK_PX = 4
 
-# Quays, rocks and moored boats within this distance of mapped land or of tidal ground cannot be told from ships by position: the map errs
-# by tens of metres, the scene by 10-20 m, and the shore moves with the tide.
+# Quays, rocks and moored boats within this distance of mapped land or of tidal ground cannot be told from ships by
+# position: the map errs by tens of metres, the scene by 10-20 m, and the shore moves with the tide.
 SHORE_MARGIN_M = 200.0
 
 # Nothing is sought on the three pixels along the land: its echo spreads over them (design note on plumes, 3.1).
