@@ -32,7 +32,9 @@ class BrightTargetConfig:
         min_excess: least excess reflectance of an alarm.
         noise: reflectance noise added in quadrature to the ring's deviation (Sentinel-2 L2A NIR over water).
         min_pixels: fewest pixels of an object: a smaller boat cannot be told from a whitecap in one image.
-        max_breadth_m: greatest breadth of an object: a raft of three broad hulls with their blur measures 130 m.
+        max_breadth_m: greatest breadth of an object: a raft of three broad hulls measures 110 m.
+        hull_share: least excess of a hull's pixel over the hull's largest: a ship stands out of her wake and of the
+            plume that she stirs up.
         water_index: a pixel counts as water for the ring where its normalised difference of green and B11 (MNDWI, Xu
             2006, doi:10.1080/01431160600589179) is above this; of green and B08 (NDWI, McFeeters 1996) without B11.
     """
@@ -45,7 +47,8 @@ class BrightTargetConfig:
     min_excess: float = 0.03
     noise: float = 0.002
     min_pixels: int = 4
-    max_breadth_m: float = 140.0
+    max_breadth_m: float = 120.0
+    hull_share: float = 0.15
     water_index: float = 0.0
 
 
@@ -74,6 +77,11 @@ class BrightTarget:
     def max_breadth_m(self) -> float:
         """Greatest breadth of an object."""
         return self.config.max_breadth_m
+
+    @property
+    def hull_share(self) -> float:
+        """What is fainter may be wake or plume."""
+        return self.config.hull_share
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> BrightTarget:
         """Check that the scene has what it needs.

@@ -28,7 +28,7 @@ LONGEST_SHIP_M = 460.0
 # length or more (design note on AIS, section 4, measured): an 80 % interval of the length.
 _SAR_EXTENT_OVER_LENGTH_HIGH = 4.1
 _DOUBTFUL_SURFACES = ("shore", "intertidal", "land", "near_cloud")
-_LEAST_DOUBTFUL = 0.45  # on those surfaces, objects below this probability are only counted
+_LEAST_DOUBTFUL = 0.1  # on those surfaces, objects below this probability are only counted
 _TILE_PX = 1024
 _MARGIN_PX = 64  # hulls that begin outside the region are measured whole
 
@@ -56,6 +56,11 @@ class PixelDetector(Protocol):
     @property
     def max_breadth_m(self) -> float:
         """Greatest breadth of an object."""
+        ...
+
+    @property
+    def hull_share(self) -> float:
+        """Least ratio of a hull's pixel over the hull's largest."""
         ...
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> PixelDetector:
@@ -127,7 +132,7 @@ def detect(
             parts.append(part)
             if progress is not None:
                 progress(done, len(cut))
-    found = blobs(HotPixels.concatenate(parts), scene.geometry)
+    found = blobs(HotPixels.concatenate(parts), scene.geometry, hull_share=ready.hull_share)
     inside = (
         (found.row >= region.row - 0.5)
         & (found.row < region.row + region.height - 0.5)

@@ -42,6 +42,10 @@ class HotPixels:
         """Number of pixels."""
         return len(self.row)
 
+    def take(self, mask: NDArray[np.bool_]) -> HotPixels:
+        """The pixels of a mask."""
+        return HotPixels(row=self.row[mask], col=self.col[mask], level=self.level[mask], ratio=self.ratio[mask])
+
     @classmethod
     def concatenate(cls, parts: Iterable[HotPixels]) -> HotPixels:
         """Pixels of all parts (each pixel in one part only), in (row, col) order."""
@@ -65,7 +69,7 @@ class Blobs:
         axis_deg: main axis, degrees clockwise from north in [0, 180).
         axis_sigma_deg: its one-sigma error; 90 where the blob is round and the axis means nothing.
         peak_ratio: largest ratio.
-        pixels: number of pixels of the hull, those above `SIDELOBE_RATIO` of the peak.
+        pixels: number of pixels of the hull, those above the hull's share of the peak.
         pixel_m: mean ground size of a pixel, metres.
     """
 
@@ -84,25 +88,31 @@ class Blobs:
         return len(self.row)
 
 
-def blobs(hot: HotPixels, geometry: Geometry) -> Blobs:
+def blobs(hot: HotPixels, geometry: Geometry, *, hull_share: float = SIDELOBE_RATIO) -> Blobs:
     """Group hot pixels and measure each group on the ground.
+
+    Pixels are grouped, each group is cut down to its hull (pixels above a share of its peak) and grouped again: a ship
+    leaves its sidelobes, and two ships in one plume part.
 
     Args:
         hot: hot pixels of the whole scene.
         geometry: its geometry; sizes are true ground metres whatever the projection.
+        hull_share: least ratio of a hull's pixel over the largest of its group.
 
     Returns:
         Blobs that hold at least one alarm.
     """
-    label = _groups(hot)
-    n_groups = int(label.max()) + 1 if len(label) else 0
-    has_alarm = np.zeros(n_groups, bool)
-    np.logical_or.at(has_alarm, label, hot.level == ALARM)
-    top = np.zeros(n_groups)
-    np.maximum.at(top, label, hot.ratio)
-    keep = has_alarm[label] & (hot.ratio >= SIDELOBE_RATIO * top[label]) if n_groups else np.zeros(0, bool)
+    first = _groups(hot)
+    top = np.zeros(int(first.max()) + 1 if len(first) else 0)
+    np.maximum.at(top, first, hot.ratio)
+    hull = hot.take(hot.ratio >= hull_share * top[first])
+    label = _groups(hull)
+    has_alarm = np.zeros(int(label.max()) + 1 if len(label) else 0, bool)
+    np.logical_or.at(has_alarm, label, hull.level == ALARM)
+    keep = has_alarm[label]
+    hull = hull.take(keep)
     _, label = np.unique(label[keep], return_inverse=True)  # np.unique sorts: groups stay in first-pixel order
-    row, col, ratio = hot.row[keep].astype(float), hot.col[keep].astype(float), hot.ratio[keep]
+    row, col, ratio = hull.row.astype(float), hull.col.astype(float), hull.ratio
     n = int(label.max()) + 1 if len(label) else 0
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from imagery.surface import SurfaceMap
 from models.cfar import ALARM, GROW, UNTESTABLE, CfarConfig, cfar
 from models.detector import settings_name, testable
 from models.errors import DetectorError
+from models.hot_pixels import SIDELOBE_RATIO
 
 # K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6
 # pixels and by 16.2 dB once in 1e8; water that is mostly below the floor has its mean 2 dB or more below it. Where the
@@ -61,6 +62,11 @@ class SarCfar:
     def max_breadth_m(self) -> float:
         """Twice the broadest hull: sidelobes and smear make a radar blob broad, but banks and squalls are broader."""
         return 150.0
+
+    @property
+    def hull_share(self) -> float:
+        """What is fainter may be a sidelobe."""
+        return SIDELOBE_RATIO
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> SarCfar:
         """Take looks and typical intensity from the scene.

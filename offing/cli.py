@@ -93,7 +93,7 @@ def detect(
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(min=0, help="Which simulated season.")] = 2019,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated season.")] = 20190301,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     as_json: Json = False,
 ) -> None:

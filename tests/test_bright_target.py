@@ -124,3 +124,19 @@ def _labelled(path, scene, land):
         if shore > 200:
             rows.append((r.mean(), c.mean(), length))
     return np.array(rows).reshape(-1, 3)
+
+
+def test_a_dredger_is_found_in_the_plume_that_she_stirs_up():
+    data = water()
+    rows, cols = np.mgrid[0:300, 0:320]
+    along, across = cols - 150.0, rows - 150.0
+    plume = np.where(along > 0, np.exp(-np.maximum(along, 0) / 60.0 - across**2 / (2 * 8.0**2)), 0.0)
+    for band, peak in enumerate(
+        (0.02, 0.05, 0.10, 0.08, 0.002)
+    ):  # brightest at her stern, and as bright as sediment gets
+        data[band] += (peak * plume).astype(np.float32)
+    data[:, 149:152, 140:151] = 0.35
+    found = run(data)
+    nearest = int(np.hypot(found.row - 150, found.col - 145).argmin())
+    assert np.hypot(found.row[nearest] - 150, found.col[nearest] - 145) < 3
+    assert 90 <= found.length_m[nearest] <= 150
