@@ -17,6 +17,7 @@ from imagery.surface import SurfaceMap
 from models.cfar import ALARM, GROW
 from models.detector import settings_name, testable
 from models.errors import DetectorError
+from models.hot_pixels import HullRules
 
 EXCESS_UNIT = 0.01  # reflectance; over clear water a ratio to the water itself would make a whitecap shine like a ship
 
@@ -31,10 +32,8 @@ class BrightTargetConfig:
         alarm_z, grow_z: excess over the ring's mean in its standard deviations.
         min_excess: least excess reflectance of an alarm.
         noise: reflectance noise added in quadrature to the ring's deviation (Sentinel-2 L2A NIR over water).
-        min_pixels: fewest pixels of an object: a smaller boat cannot be told from a whitecap in one image.
-        max_breadth_m: greatest breadth of an object: a raft of three broad hulls measures 110 m.
-        hull_share: least excess of a hull's pixel over the hull's largest: a ship stands out of her wake and of the
-            plume that she stirs up.
+        rules: a boat of fewer than 4 pixels cannot be told from a whitecap in one image; a raft of three broad hulls
+            measures 110 m; a ship stands out of her wake and of the plume that she stirs up.
         water_index: a pixel counts as water for the ring where its normalised difference of green and B11 (MNDWI, Xu
             2006, doi:10.1080/01431160600589179) is above this; of green and B08 (NDWI, McFeeters 1996) without B11.
     """
@@ -46,9 +45,9 @@ class BrightTargetConfig:
     grow_z: float = 3.0
     min_excess: float = 0.03
     noise: float = 0.002
-    min_pixels: int = 4
-    max_breadth_m: float = 120.0
-    hull_share: float = 0.15
+    rules: HullRules = field(
+        default_factory=lambda: HullRules(min_pixels=4, max_breadth_m=120.0, hull_share=0.15, part=True)
+    )
     water_index: float = 0.0
 
 
@@ -69,19 +68,9 @@ class BrightTarget:
         return self.config.background_px
 
     @property
-    def min_pixels(self) -> int:
-        """Fewest pixels of an object."""
-        return self.config.min_pixels
-
-    @property
-    def max_breadth_m(self) -> float:
-        """Greatest breadth of an object."""
-        return self.config.max_breadth_m
-
-    @property
-    def hull_share(self) -> float:
-        """What is fainter may be wake or plume."""
-        return self.config.hull_share
+    def rules(self) -> HullRules:
+        """Too few pixels may be a whitecap; too broad, a cloud; too faint, the wake or plume of a hull."""
+        return self.config.rules
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> BrightTarget:
         """Check that the scene has what it needs.

@@ -19,7 +19,7 @@ from imagery.surface import SOUGHT, SurfaceMap
 from imagery.tiling import Tile, tiles
 from models.detections import Detections
 from models.ghosts import ghosts
-from models.hot_pixels import Blobs, HotPixels, blobs
+from models.hot_pixels import Blobs, HotPixels, HullRules, blobs
 
 # No ship afloat has been longer than 458 m (Seawise Giant); what is longer is ground, a causeway or a bank of fog.
 LONGEST_SHIP_M = 460.0
@@ -49,18 +49,8 @@ class PixelDetector(Protocol):
         ...
 
     @property
-    def min_pixels(self) -> int:
-        """Fewest pixels of an object."""
-        ...
-
-    @property
-    def max_breadth_m(self) -> float:
-        """Greatest breadth of an object."""
-        ...
-
-    @property
-    def hull_share(self) -> float:
-        """Least ratio of a hull's pixel over the hull's largest."""
+    def rules(self) -> HullRules:
+        """What makes one object of its hot pixels."""
         ...
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> PixelDetector:
@@ -132,18 +122,18 @@ def detect(
             parts.append(part)
             if progress is not None:
                 progress(done, len(cut))
-    found = blobs(HotPixels.concatenate(parts), scene.geometry, hull_share=ready.hull_share)
+    found = blobs(HotPixels.concatenate(parts), scene.geometry, ready.rules)
     inside = (
         (found.row >= region.row - 0.5)
         & (found.row < region.row + region.height - 0.5)
         & (found.col >= region.col - 0.5)
         & (found.col < region.col + region.width - 0.5)
     )
-    inside &= found.pixels >= ready.min_pixels
-    too_large = (found.extent_m > LONGEST_SHIP_M) | (found.breadth_m > ready.max_breadth_m)
+    inside &= found.pixels >= ready.rules.min_pixels
+    too_large = (found.extent_m > LONGEST_SHIP_M) | (found.breadth_m > ready.rules.max_breadth_m)
     notes = []
     if n := int((inside & too_large).sum()):
-        limits = f"{LONGEST_SHIP_M:.0f} m long or {ready.max_breadth_m:.0f} m broad"
+        limits = f"{LONGEST_SHIP_M:.0f} m long or {ready.rules.max_breadth_m:.0f} m broad"
         notes.append(f"{n} bright regions larger than any ship (over {limits}) were set aside")
     detections = _describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_large))
     doubtful = np.isin(detections.surface, _DOUBTFUL_SURFACES) & (detections.probability < _LEAST_DOUBTFUL)

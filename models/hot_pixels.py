@@ -88,16 +88,31 @@ class Blobs:
         return len(self.row)
 
 
-def blobs(hot: HotPixels, geometry: Geometry, *, hull_share: float = SIDELOBE_RATIO) -> Blobs:
-    """Group hot pixels and measure each group on the ground.
+@dataclass(frozen=True, kw_only=True)
+class HullRules:
+    """What makes one object of hot pixels.
 
-    Pixels are grouped, each group is cut down to its hull (pixels above a share of its peak) and grouped again: a ship
-    leaves its sidelobes, and two ships in one plume part.
+    Attributes:
+        min_pixels: fewest pixels of an object.
+        max_breadth_m: greatest breadth of an object.
+        hull_share: least ratio of a hull's pixel over the largest of its group.
+        part: True = a group that falls apart when cut down to its hulls is several objects (ships in one plume); False =
+            it is one (the bright points of one ship in radar).
+    """
+
+    min_pixels: int
+    max_breadth_m: float
+    hull_share: float
+    part: bool
+
+
+def blobs(hot: HotPixels, geometry: Geometry, rules: HullRules) -> Blobs:
+    """Group hot pixels and measure each group on the ground.
 
     Args:
         hot: hot pixels of the whole scene.
         geometry: its geometry; sizes are true ground metres whatever the projection.
-        hull_share: least ratio of a hull's pixel over the largest of its group.
+        rules: how a group is cut down to its hull; its limits of size are left to the caller.
 
     Returns:
         Blobs that hold at least one alarm.
@@ -105,8 +120,9 @@ def blobs(hot: HotPixels, geometry: Geometry, *, hull_share: float = SIDELOBE_RA
     first = _groups(hot)
     top = np.zeros(int(first.max()) + 1 if len(first) else 0)
     np.maximum.at(top, first, hot.ratio)
-    hull = hot.take(hot.ratio >= hull_share * top[first])
-    label = _groups(hull)
+    on_hull = hot.ratio >= rules.hull_share * top[first]
+    hull = hot.take(on_hull)
+    label = _groups(hull) if rules.part else first[on_hull]
     has_alarm = np.zeros(int(label.max()) + 1 if len(label) else 0, bool)
     np.logical_or.at(has_alarm, label, hull.level == ALARM)
     keep = has_alarm[label]

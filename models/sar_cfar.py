@@ -15,7 +15,7 @@ from imagery.surface import SurfaceMap
 from models.cfar import ALARM, GROW, UNTESTABLE, CfarConfig, cfar
 from models.detector import settings_name, testable
 from models.errors import DetectorError
-from models.hot_pixels import SIDELOBE_RATIO
+from models.hot_pixels import SIDELOBE_RATIO, HullRules
 
 # K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6
 # pixels and by 16.2 dB once in 1e8; water that is mostly below the floor has its mean 2 dB or more below it. Where the
@@ -54,19 +54,9 @@ class SarCfar:
         return self.config.halo_px
 
     @property
-    def min_pixels(self) -> int:
-        """One: a boat of 15 m can be a single bright pixel, and the false-alarm rate is per pixel."""
-        return 1
-
-    @property
-    def max_breadth_m(self) -> float:
-        """Twice the broadest hull: sidelobes and smear make a radar blob broad, but banks and squalls are broader."""
-        return 150.0
-
-    @property
-    def hull_share(self) -> float:
-        """What is fainter may be a sidelobe."""
-        return SIDELOBE_RATIO
+    def rules(self) -> HullRules:
+        """A pixel may be a boat of 15 m; twice the broadest hull leaves room for smear; the faint may be a sidelobe."""
+        return HullRules(min_pixels=1, max_breadth_m=150.0, hull_share=SIDELOBE_RATIO, part=False)
 
     def prepare(self, scene: Scene, surface: SurfaceMap) -> SarCfar:
         """Take looks and typical intensity from the scene.

@@ -23,7 +23,7 @@ from offing.results import check_output, write_run
 from offing.score import SceneProgress, SceneScore, ScoreSettings, score
 from offing.status import DetectionStatus
 
-SEASON = Period(start=datetime(2019, 5, 1, tzinfo=UTC), end=datetime(2019, 6, 11, tzinfo=UTC))
+SEASON = Period(start=datetime(2019, 4, 1, tzinfo=UTC), end=datetime(2019, 7, 1, tzinfo=UTC))
 BIG_SHIP_M = 50.0
 _ON_SHIP_M = 100.0  # a finding lies on a ship if it is this near to her middle, or within half her length
 _RECEIVER_RANGE_M = 45_000.0  # a shore station high enough to hear the whole bay

@@ -132,7 +132,7 @@ def test_a_dredger_is_found_in_the_plume_that_she_stirs_up():
     along, across = cols - 150.0, rows - 150.0
     plume = np.where(along > 0, np.exp(-np.maximum(along, 0) / 60.0 - across**2 / (2 * 8.0**2)), 0.0)
     for band, peak in enumerate(
-        (0.02, 0.05, 0.10, 0.08, 0.002)
+        (0.01, 0.03, 0.06, 0.04, 0.001)
     ):  # brightest at her stern, and as bright as sediment gets
         data[band] += (peak * plume).astype(np.float32)
     data[:, 149:152, 140:151] = 0.35

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -5,7 +7,15 @@ from pyproj import CRS
 
 from imagery.geometry import Grid, pixel_size_m
 from models.cfar import ALARM, GROW
-from models.hot_pixels import HotPixels, blobs
+from models.hot_pixels import HotPixels, HullRules
+from models.hot_pixels import blobs as blobs_by
+
+RULES = HullRules(min_pixels=1, max_breadth_m=1e9, hull_share=0.02, part=False)
+
+
+def blobs(hot, grid, **rules):
+    return blobs_by(hot, grid, replace(RULES, **rules))
+
 
 # an equidistant grid in the middle of its projection: true metres, axes along north and east
 AEQD = CRS.from_proj4("+proj=aeqd +lat_0=37 +lon_0=125 +datum=WGS84").to_wkt()
@@ -101,3 +111,14 @@ def test_groups_are_those_of_scikit_image():
 
 def test_nothing_is_nothing():
     assert len(blobs(HotPixels.concatenate([]), GRID)) == 0
+
+
+def test_two_ships_in_one_plume_part_and_one_ship_of_bright_points_does_not():
+    plume = np.zeros(GRID.shape_hw, bool)
+    plume[50:60, 50:90] = True
+    ships = np.zeros_like(plume)
+    ships[54:56, 55:62] = ships[54:56, 75:82] = True
+    hot = HotPixels.concatenate([painted(plume & ~ships, GROW, ratio=1.0), painted(ships, ratio=20.0)])
+    assert len(blobs(hot, GRID, hull_share=0.15, part=True)) == 2
+    assert len(blobs(hot, GRID, hull_share=0.15, part=False)) == 1
+    assert blobs(hot, GRID, hull_share=0.01).extent_m[0] == pytest.approx(400, abs=15)
