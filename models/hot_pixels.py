@@ -96,8 +96,8 @@ class HullRules:
         min_pixels: fewest pixels of an object.
         max_breadth_m: greatest breadth of an object.
         hull_share: least ratio of a hull's pixel over the largest of its group.
-        part: True = a group that falls apart when cut down to its hulls is several objects (ships in one plume); False =
-            it is one (the bright points of one ship in radar).
+        part: True = a group that falls apart when cut down to its hulls is several objects (ships in one plume),
+            False = it is one (the bright points of one ship in radar).
     """
 
     min_pixels: int
