@@ -9,11 +9,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("OFFING_DATA", ROOT.parent / "shared" / "data"))
 
 
-def _absent(what: str) -> None:
-    message = f"needs {what}"
-    if os.environ.get("OFFING_REQUIRE_REAL") == "1":
-        pytest.fail(f"{message}, and OFFING_REQUIRE_REAL=1 says that it must be here")
-    pytest.skip(message)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where every real part is required, as in CI, a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("OFFING_REQUIRE_REAL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which OFFING_REQUIRE_REAL=1 forbids: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,7 @@ def real_data():
     def path(relative: str) -> Path:
         found = DATA / relative
         if not found.exists():
-            _absent(f"real data {relative} under OFFING_DATA (default ../shared/data)")
+            pytest.skip(f"needs real data {relative} under OFFING_DATA (default ../shared/data)")
         return found
 
     return path
@@ -35,6 +38,6 @@ def need():
 
     def check(present: bool, what: str) -> None:
         if not present:
-            _absent(what)
+            pytest.skip(f"needs {what}")
 
     return check
