@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, get_args
 
@@ -140,10 +140,6 @@ class Scene:
             rows, cols = inside.slices_in(window)
             data[:, rows, cols], valid[:, rows, cols] = part.data, part.valid
         return Pixels(data=data, valid=valid)
-
-    def with_notes(self, *notes: str) -> Scene:
-        """The scene with sentences added to its provenance."""
-        return replace(self, provenance=replace(self.provenance, notes=(*self.provenance.notes, *notes)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from imagery.land import Land
 from imagery.scene import Pixels, Scene
 from imagery.surface import SOUGHT, SurfaceMap
 from imagery.tiling import Tile, tiles
+from models.cfar import ALARM, GROW
 from models.detections import Detections
 from models.ghosts import ghosts
 from models.hot_pixels import Blobs, HotPixels, HullRules, blobs
@@ -161,7 +162,7 @@ def _hot_in_tile(scene: Scene, detector: PixelDetector, surface: SurfaceMap, til
     else:
         level, ratio = detector.hot(scene, pixels, classes)
         level, ratio = level[core], ratio[core]
-    rows, cols = np.nonzero((level == 1) | (level == 2))
+    rows, cols = np.nonzero((level == GROW) | (level == ALARM))
     return HotPixels(
         row=rows + tile.core.row,
         col=cols + tile.core.col,
@@ -182,8 +183,8 @@ def _describe(
     row, col = found.row[rows], found.col[rows]
     n = len(row)
     lon, lat = scene.geometry.lonlat(row, col) if n else (np.empty(0), np.empty(0))
-    seen = scene.acquisition.at(row, col)
-    ghost = ghosts(scene, found, scene.acquisition.at(found.row, found.col))
+    seen = scene.acquisition.at(found.row, found.col)
+    ghost = ghosts(scene, found, seen)
     shore = land.shore_distance_m(lon, lat) if land is not None and n else np.full(n, np.nan)
     length, width = (
         _hull_interval(scene, extent[rows], found.pixel_m[rows]) for extent in (found.extent_m, found.breadth_m)
@@ -195,8 +196,8 @@ def _describe(
         id=np.array([f"{scene.id}/r{r:.1f}c{c:.1f}" for r, c in zip(row, col, strict=True)], dtype=str),
         scene_id=np.full(n, scene.id),
         detector=np.full(n, detector.name),
-        time=np.asarray(seen.time),
-        time_sigma_s=np.broadcast_to(seen.time_sigma_s, n),
+        time=seen.time[rows],
+        time_sigma_s=seen.time_sigma_s[rows],
         row=row,
         col=col,
         lon=lon,

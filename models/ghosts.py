@@ -28,7 +28,7 @@ def ghosts(scene: Scene, found: Blobs, seen: AcquisitionSample) -> NDArray[np.bo
 
     Args:
         scene: the scene; in optical ones nothing is a ghost.
-        found: all its blobs: the sources of ghosts may lie outside the area of interest.
+        found: its blobs, as far as they were sought: a source beyond the searched region is not known.
         seen: how each was imaged.
 
     Returns:

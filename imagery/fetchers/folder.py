@@ -44,8 +44,8 @@ class FolderSource:
             raise SourceError(f"{self.folder} is not a folder; give folder:DIR with the GeoTIFFs of your scenes")
 
     @cached_property
-    def _passes(self) -> dict[str, tuple[RasterFile, ...]]:
-        """Files by scene id; what cannot be used is named in the log and in `skipped`."""
+    def _files(self) -> tuple[tuple[RasterFile, ...], tuple[str, ...]]:
+        """Files that can be used, and a sentence for each that cannot."""
         opened, skipped = [], []
         for path in sorted(p for p in self.folder.iterdir() if p.suffix.lower() in (".tif", ".tiff")):
             try:
@@ -60,17 +60,19 @@ class FolderSource:
         if not opened:
             why = f": {skipped[0]}" if skipped else ""
             raise SourceError(f"{self.folder} holds no GeoTIFF that can be used as a scene{why}")
-        object.__setattr__(self, "_skipped", tuple(skipped))
         for text in skipped:
             _log.warning("skipped: %s", text)
-        return _group_by_pass(opened)
+        return tuple(opened), tuple(skipped)
+
+    @cached_property
+    def _passes(self) -> dict[str, tuple[RasterFile, ...]]:
+        """Files by scene id."""
+        return _group_by_pass(self._files[0])
 
     @property
     def skipped(self) -> tuple[str, ...]:
         """A sentence for each file that could not be used."""
-        _ = self._passes
-        skipped: tuple[str, ...] = self.__dict__["_skipped"]
-        return skipped
+        return self._files[1]
 
     def search(self, area: AreaOfInterest, start: datetime, end: datetime) -> list[SceneRef]:
         """Passes that touch the area with start <= time < end, ordered by (time, id)."""
@@ -94,9 +96,8 @@ class FolderSource:
         files = self._passes.get(ref.id)
         if files is None:
             raise SourceError(f"{self.folder} has no scene {ref.id}; search it first")
-        for file in files:
-            if len(files) == 1:
-                check_has_pixels(file)
+        if len(files) == 1:
+            check_has_pixels(files[0])
         return _one_scene(ref.id, files)
 
 
