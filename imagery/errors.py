@@ -23,3 +23,15 @@ class AnnotationError(ImageryError):
 
 class SourceError(ImageryError):
     """A scene source that does not exist or holds nothing usable."""
+
+
+class FetchError(SourceError):
+    """A scene, or a part of one, that its source could not give: not observed, and the next one may go well."""
+
+
+class QuotaError(SourceError):
+    """The source gives nothing more for now: stop cleanly; what was fetched is kept and the next run goes on."""
+
+
+class CredentialsError(SourceError):
+    """Credentials that are missing, refused, or kept in a file that others can read."""

@@ -117,7 +117,7 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
         raise SourceError(f"the source {settings.source} has no scene of {area.name!r} {_in_words(settings.period)}")
     scenes = []
     for done, ref in enumerate(refs, start=1):
-        scenes.append(score_scene(source.fetch(ref), settings, land, grid))
+        scenes.append(score_scene(source.fetch(ref, area), settings, land, grid))
         if progress is not None:
             progress(ref.id, done, len(refs))
     findings = _tell_structures(scenes)

@@ -35,7 +35,7 @@ def test_tiles_of_one_pass_are_one_scene(tmp_path):
     cut(tmp_path, whole, 50)
     source = FolderSource(tmp_path)
     (ref,) = source.search(WORLD, *ALWAYS)
-    scene = source.fetch(ref)
+    scene = source.fetch(ref, WORLD)
     assert scene.shape_hw == whole.shape
     np.testing.assert_array_equal(scene.read().data[0], whole)
     np.testing.assert_array_equal(scene.read(Window(row=45, col=95, height=10, width=10)).data[0], whole[45:55, 95:105])
@@ -52,7 +52,7 @@ def test_polarisations_in_different_files_are_bands_of_one_scene(tmp_path):
     cut(tmp_path, vh, 60, band="VH")
     source = FolderSource(tmp_path)
     (ref,) = source.search(WORLD, *ALWAYS)
-    scene = source.fetch(ref)
+    scene = source.fetch(ref, WORLD)
     pixels = scene.read()
     np.testing.assert_array_equal(pixels.data[scene.bands.index("vv")], vv)
     np.testing.assert_array_equal(pixels.data[scene.bands.index("vh")], vh)
@@ -92,7 +92,7 @@ def test_uneven_grids_lose_no_pixel_and_leave_no_seam(tmp_path):
     )
     source = FolderSource(tmp_path)
     (ref,) = source.search(WORLD, *ALWAYS)
-    scene = source.fetch(ref)
+    scene = source.fetch(ref, WORLD)
     pixels = scene.read()
     assert pixels.valid.all()
     np.testing.assert_array_equal(pixels.data[0][:60, :50], left)
@@ -113,7 +113,7 @@ def test_overlap_takes_the_first_valid_pixel(tmp_path):
             tmp_path / f"{name}_20190512T093800Z.tif", data, transform=UTM, tags={"UNIT": "sigma0"}, descriptions=["VV"]
         )
     source = FolderSource(tmp_path)
-    scene = source.fetch(source.search(WORLD, *ALWAYS)[0])
+    scene = source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD)
     data = scene.read().data[0]
     assert data[5, 5] == 2
     assert (np.delete(data.ravel(), 5 * 20 + 5) == 1).all()
@@ -159,13 +159,13 @@ def test_rotated_tiles_are_refused(tmp_path):
         )
     source = FolderSource(tmp_path)
     with pytest.raises(RasterError, match="not north-up"):
-        source.fetch(source.search(WORLD, *ALWAYS)[0])
+        source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD)
 
 
 def test_irish_sea_is_one_seamless_scene(real_data):
     source = FolderSource(real_data("sar/irish_sea"))
     (ref,) = source.search(WORLD, *ALWAYS)
-    scene = source.fetch(ref)
+    scene = source.fetch(ref, WORLD)
     assert len(scene.provenance.ids) == 18
     assert scene.read(Window(row=0, col=0, height=4, width=scene.shape_hw[1])).valid.all()
     # every mosaic pixel is the file pixel under its centre: sample places all over, across seams too

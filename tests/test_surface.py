@@ -150,7 +150,7 @@ def test_irish_sea(need, real_data):
     source = FolderSource(real_data("sar/irish_sea"))
     area = AreaOfInterest.from_bbox("irish sea", -6.168, 53.04, -4.577, 53.5)
     (ref,) = source.search(area, datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
-    scene = source.fetch(ref)
+    scene = source.fetch(ref, area)
     surface = map_surface(scene, osm_land(area))
 
     def share(west, south, east, north, kind):

@@ -86,8 +86,8 @@ class FolderSource:
                 refs.append(SceneRef(id=scene_id, sensor_name=labels.sensor_name, time=labels.time, footprint=outline))
         return sorted(refs, key=lambda ref: (ref.time, ref.id))
 
-    def fetch(self, ref: SceneRef) -> Scene:
-        """The scene of a pass.
+    def fetch(self, ref: SceneRef, area: AreaOfInterest) -> Scene:
+        """The scene of a pass, whole.
 
         Raises:
             SourceError: if the folder has no such pass.

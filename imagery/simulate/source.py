@@ -75,8 +75,8 @@ class SimulatedSource:
         refs = [self._ref(orbit, time) for orbit in ORBITS for time in passes(orbit, first, last)]
         return sorted(refs, key=lambda ref: (ref.time, ref.id))
 
-    def fetch(self, ref: SceneRef) -> Scene:
-        """The scene, rendered whole into memory.
+    def fetch(self, ref: SceneRef, area: AreaOfInterest | None = None) -> Scene:
+        """The scene, rendered whole into memory, whatever the area.
 
         Raises:
             SourceError: if the season has no scene of that id.

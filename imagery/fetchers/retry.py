@@ -1,0 +1,166 @@
+"""When to ask a server again, and when to stop: one policy for every source over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import requests
+
+from imagery.errors import CredentialsError, FetchError, QuotaError
+
+RetryAfterUnit = Literal["s", "ms"]
+
+# Statuses that a later try may turn into an answer.
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MESSAGE_CHARS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often, how long.
+
+    Attributes:
+        attempts: tries in all.
+        first_wait_s: wait before the second try; doubles with each further one, and is the least wait whatever a
+            server asks for.
+        longest_wait_s: a server that asks for more than this has nothing to give for now.
+        retry_after_unit: what a bare number in ``Retry-After`` counts. RFC 9110 section 10.2.3 says seconds;
+            Sentinel Hub and the Copernicus Data Space send milliseconds (Sentinel Hub documentation, rate limiting).
+        timeout_s: (connect, read) timeouts of one request.
+        sleep: waits; replaced in tests.
+    """
+
+    attempts: int = 5
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 300.0
+    retry_after_unit: RetryAfterUnit = "s"
+    timeout_s: tuple[float, float] = (10.0, 120.0)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def wait_s(self, attempt: int, retry_after: str | None, where: str) -> float:
+        """Seconds to wait after the given try, counted from 0.
+
+        Raises:
+            QuotaError: if the server asks for more patience than `longest_wait_s`.
+        """
+        backoff_s = min(self.first_wait_s * 2.0**attempt, self.longest_wait_s)
+        asked_s = retry_after_s(retry_after, self.retry_after_unit) if retry_after else None
+        if asked_s is not None and asked_s > self.longest_wait_s:
+            raise QuotaError(
+                f"{where} asks to wait {asked_s:.0f} s: its quota is spent for now. What was fetched is kept; run the "
+                "same command again later and it goes on from there"
+            )
+        return max(backoff_s, asked_s or 0.0)
+
+
+def retry_after_s(value: str, unit: RetryAfterUnit, now: datetime | None = None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for.
+
+    Args:
+        value: a number, or an HTTP date.
+        unit: what a number counts.
+        now: UTC, aware; the present time where None.
+
+    Returns:
+        Seconds, never negative; None where the header cannot be read.
+    """
+    text = value.strip()
+    try:
+        number = float(text)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    if not 0.0 <= number < float("inf"):
+        return None
+    return number / 1000.0 if unit == "ms" else number
+
+
+def send(
+    ask: Callable[[], requests.Response],
+    policy: RetryPolicy,
+    where: str,
+    reauthorise: Callable[[], None] | None = None,
+) -> requests.Response:
+    """Ask until there is an answer.
+
+    Args:
+        ask: sends the request once, with the policy's timeouts, and reads its body.
+        policy: how often and how long.
+        where: the service in words, for messages; no secret in it.
+        reauthorise: gets a new token; called once, after the first 401.
+
+    Returns:
+        A response with a status below 400.
+
+    Raises:
+        FetchError: no answer within the policy, or a refusal of this request.
+        QuotaError: the quota is spent.
+        CredentialsError: the service refuses the credentials.
+    """
+    problem = "no answer"
+    authorised_again = False
+    attempt = 0
+    while attempt < policy.attempts:
+        try:
+            response = ask()
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            problem = type(error).__name__  # the text may hold a signed address
+            retry_after = None
+        else:
+            status = response.status_code
+            if status < 400:
+                return response
+            said = server_message(response)
+            if status == 401 and reauthorise is not None and not authorised_again:
+                authorised_again = True
+                reauthorise()
+                continue
+            if status == 401 or (status == 403 and not _is_quota(said)):
+                raise CredentialsError(
+                    f"{where} refuses access ({status}: {said}); check the credentials with offing doctor"
+                )
+            if _is_quota(said):
+                raise QuotaError(
+                    f"{where} says the quota is spent ({status}: {said}). What was fetched is kept; run the same "
+                    "command again when the quota is renewed"
+                )
+            if status not in _AGAIN:
+                raise FetchError(f"{where} refuses the request ({status}: {said})")
+            problem, retry_after = f"{status}: {said}", response.headers.get("Retry-After")
+        attempt += 1
+        if attempt < policy.attempts:
+            policy.sleep(policy.wait_s(attempt - 1, retry_after, where))
+    raise FetchError(f"{where} gave no answer in {policy.attempts} tries ({problem}); try again later")
+
+
+def server_message(response: requests.Response) -> str:
+    """What a server says of an error, in one short line.
+
+    Sentinel Hub wraps it (``{"error": {"message": ..., "code": ...}}``), sometimes does not, its catalogue says
+    ``{"code": ..., "description": ...}``; other servers answer in plain text or HTML.
+    """
+    try:
+        body = json.loads(response.text)
+    except ValueError:
+        return " ".join(response.text.split())[:_MESSAGE_CHARS] or response.reason or "no message"
+    told = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(told, dict):
+        parts = [told.get(key) for key in ("code", "message", "description", "detail", "reason", "error_description")]
+        told = " ".join(dict.fromkeys(str(part) for part in parts if part))
+    return " ".join(str(told).split())[:_MESSAGE_CHARS] or response.reason or "no message"
+
+
+def _is_quota(said: str) -> bool:
+    """True where a message speaks of a spent quota, not of too many requests at once."""
+    words = said.lower().replace("_", " ")
+    return "quota" in words or "insufficient processing units" in words or "out of processing units" in words
