@@ -14,7 +14,7 @@ from imagery.errors import UnitError
 from imagery.geometry import Geometry, Window
 from imagery.sensors import Sensor
 
-Unit = Literal["sigma0", "sigma0_db", "intensity", "amplitude", "reflectance"]
+Unit = Literal["sigma0", "sigma0_db", "gamma0", "intensity", "amplitude", "reflectance"]
 UNITS: tuple[str, ...] = get_args(Unit)
 
 
@@ -61,7 +61,8 @@ class Provenance:
         ids: product or file names, in order.
         sha256: one hex digest per id, empty where there is no file (a simulation).
         attribution: the credit the data's licence asks for, empty if none is known.
-        notes: what was assumed or lost on the way in, a sentence each.
+        notes: what was assumed on the way in, a sentence each.
+        missing: parts that could not be had, a sentence each; their pixels are not valid.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Provenance:
     sha256: tuple[str, ...] = ()
     attribution: str = ""
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

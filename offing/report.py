@@ -73,6 +73,7 @@ def render_report(score: Score) -> str:
         counts=[(s.value, int(counts.get(s.value, 0)), *_LOOK[s], DETECTION_STATUS_MEANING[s]) for s in _READING_ORDER],
         water_meaning=[(state.value, text) for state, text in WATER_STATE_MEANING.items()],
         scenes=[_scene(scored, findings) for scored in score.scenes],
+        missed=[(f"{m.ref.time:%Y-%m-%d %H:%M:%S} UTC", m.ref.sensor_name, m.ref.id, m.why) for m in score.missed],
         rows=[_row(number, row) for number, row in enumerate(findings.itertuples(), start=1)],
         notes=score.notes,
         attributions=score.attributions,

@@ -41,8 +41,10 @@ def write_run(score: Score, out: Path, extra: dict[str, bytes] | None = None) ->
     with whole_folder(out) as folder:
         write_geojson(score.findings, folder / "detections.geojson")
         score.findings.to_parquet(folder / "detections.parquet")
-        pd.concat([s.tiles for s in score.scenes], ignore_index=True).to_parquet(folder / "tiles.parquet")
-        pd.concat([s.ais_vessels for s in score.scenes], ignore_index=True).to_parquet(folder / "ais_vessels.parquet")
+        tiles = pd.concat([s.tiles for s in score.scenes] + [m.tiles for m in score.missed], ignore_index=True)
+        tiles.sort_values(["time", "scene_id"], kind="stable", ignore_index=True).to_parquet(folder / "tiles.parquet")
+        ais_vessels = [s.ais_vessels for s in score.scenes] or [pd.DataFrame({"scene_id": pd.Series(dtype=str)})]
+        pd.concat(ais_vessels, ignore_index=True).to_parquet(folder / "ais_vessels.parquet")
         (folder / "report.html").write_text(render_report(score), encoding="utf-8")
         for name, content in (extra or {}).items():
             (folder / name).write_bytes(content)
@@ -76,10 +78,15 @@ def manifest(score: Score) -> dict[str, Any]:
                 "files": list(s.scene.provenance.ids),
                 "sha256": list(s.scene.provenance.sha256),
                 "notes": list(s.notes),
+                "missing": list(s.scene.provenance.missing),
                 "water_km2": round(float(s.tiles["water_km2"].sum()), 2),
                 "observed_km2": round(float(s.tiles["observed_km2"].sum()), 2),
             }
             for s in score.scenes
+        ],
+        "missed_scenes": [
+            {"id": m.ref.id, "sensor": m.ref.sensor_name, "time": m.ref.time.isoformat(), "why": m.why}
+            for m in score.missed
         ],
     }
 

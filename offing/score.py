@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from imagery.errors import SourceError
-from imagery.fetchers.base import Fetcher
+from imagery.errors import FetchError, SourceError
+from imagery.fetchers.base import Fetcher, SceneRef
 from imagery.geometry import Window
 from imagery.land import Land, check_has_water
 from imagery.pictures import Picture, picture
 from imagery.scene import Scene
 from imagery.surface import Surface, map_surface
+from models.detections import Detections
 from models.detector import detect
 from offing.ais.cross_check import cross_check
 from offing.ais.schema import AisData
@@ -27,9 +28,13 @@ from offing.detectors import make_detector
 from offing.persistence import fixed_places
 from offing.sources import open_land, open_source
 from offing.status import DetectionStatus
-from offing.water import TileGrid, surface_at, tile_grid, tile_table
+from offing.water import Look, TileGrid, seen_by, tile_grid, tile_table, unseen_table
 
 SceneProgress = Callable[[str, int, int], None]
+
+# Scenes of one sensor this near in time are pieces of one pass: slices of Sentinel-1 follow one another every 25 s,
+# tiles of Sentinel-2 overlap by 10 km. A ship in two of them is one ship, seen once.
+_ONE_PASS_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +78,28 @@ class SceneScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MissedScene:
+    """A scene that exists and could not be had.
+
+    Attributes:
+        ref: which.
+        why: one sentence.
+        tiles: a row per tile of the area, none observed.
+    """
+
+    ref: SceneRef
+    why: str
+    tiles: gpd.GeoDataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """What all scenes of an area showed.
 
     Attributes:
         settings: what was asked.
-        scenes: one per scene, in order of time.
+        scenes: one per scene that was searched, in order of time.
+        missed: scenes that could not be had, in order of time.
         findings: all findings, with structures told apart from ships by persistence.
         land_source: where land came from, empty where it was not masked.
         attributions: credits that the data's licences ask for.
@@ -87,10 +108,16 @@ class Score:
 
     settings: ScoreSettings
     scenes: tuple[SceneScore, ...]
+    missed: tuple[MissedScene, ...]
     findings: gpd.GeoDataFrame
     land_source: str
     attributions: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """True where every scene of the area was had, without holes."""
+        return not self.missed and not any(s.scene.provenance.missing for s in self.scenes)
 
 
 def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Score:
@@ -115,43 +142,83 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
     refs = source.search(area, *_bounds(settings.period))
     if not refs:
         raise SourceError(f"the source {settings.source} has no scene of {area.name!r} {_in_words(settings.period)}")
-    scenes = []
+    scenes: list[SceneScore] = []
+    missed: list[MissedScene] = []
+    looks: list[Look] = []
+    notes: list[str] = []
     for done, ref in enumerate(refs, start=1):
-        scenes.append(score_scene(source.fetch(ref, area), settings, land, grid))
+        try:
+            scene = source.fetch(ref, area)
+        except FetchError as error:
+            missed.append(MissedScene(ref=ref, why=str(error), tiles=unseen_table(ref, grid, land)))
+        else:
+            region = _window_of(scene, grid)
+            if region is None:
+                notes.append(f"scene {ref.id} only touches the area's edge and was left out")
+            else:
+                look = Look(scene=scene, surface=map_surface(scene, land))
+                looks = [earlier for earlier in looks if _one_pass(earlier.scene, scene)]
+                scenes.append(score_look(look, looks, settings, land, grid, region))
+                looks.append(look)
         if progress is not None:
             progress(ref.id, done, len(refs))
     findings = _tell_structures(scenes)
     return Score(
         settings=settings,
         scenes=tuple(_with_counts(s, findings) for s in scenes),
+        missed=tuple(missed),
         findings=findings,
         land_source=land.source if land else "",
         attributions=tuple(dict.fromkeys(a for a in _attributions(scenes, land) if a)),
-        notes=_run_notes(land, settings, source),
+        notes=(*_gaps(missed, scenes, len(refs)), *_run_notes(land, settings, source), *notes),
     )
 
 
-def score_scene(scene: Scene, settings: ScoreSettings, land: Land | None, grid: TileGrid) -> SceneScore:
-    """Search one scene and hold what it shows against AIS."""
-    area = settings.config.area
-    surface = map_surface(scene, land)
-    region = _window_of(scene, grid)
-    found = detect(scene, make_detector("auto", scene), surface, land, region=region, workers=settings.workers)
-    inside = found.detections.take(area.contains(found.detections.lon, found.detections.lat))
+def score_look(
+    look: Look, earlier: Sequence[Look], settings: ScoreSettings, land: Land | None, grid: TileGrid, region: Window
+) -> SceneScore:
+    """Search one scene and hold what it shows against AIS.
+
+    Args:
+        look: the scene.
+        earlier: scenes of the same pass, searched before: what they hold is theirs.
+        settings: what was asked.
+        land: the area's land.
+        grid: the area's tiles.
+        region: the scene's pixels around the area.
+    """
+    area, scene = settings.config.area, look.scene
+    found = detect(scene, make_detector("auto", scene), look.surface, land, region=region, workers=settings.workers)
+
+    def mine(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
+        return np.asarray(area.contains(lon, lat) & ~seen_by(earlier, lon, lat))
 
     def observed(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
-        return np.asarray((surface_at(scene, surface, lon, lat) == Surface.SEA) & area.contains(lon, lat))
+        return np.asarray((look.at(lon, lat) == Surface.SEA) & mine(lon, lat))
 
+    inside = found.detections.take(mine(found.detections.lon, found.detections.lat))
     view = scene.acquisition.at(inside.row, inside.col) if scene.sensor.kind == "sar" else None
     check = cross_check(inside, settings.ais, view, observed=observed, scene_time=scene.time)
     return SceneScore(
         scene=scene,
-        findings=_join(inside.to_geopandas(), check, scene),
+        findings=_join(inside, check, scene.sensor.name),
         ais_vessels=_vessel_frame(check.vessels, scene),
-        tiles=tile_table(scene, surface, grid),
+        tiles=tile_table(look, grid, earlier),
         picture=picture(scene, region),
-        notes=(*scene.provenance.notes, f"acquisition geometry: {scene.acquisition.source}", *found.notes),
+        notes=(
+            *scene.provenance.missing,
+            *scene.provenance.notes,
+            f"acquisition geometry: {scene.acquisition.source}",
+            *found.notes,
+        ),
     )
+
+
+def _one_pass(scene: Scene, other: Scene) -> bool:
+    """True for two pieces of one pass of one sensor."""
+    if scene.time is None or other.time is None or scene.sensor != other.sensor:
+        return False
+    return abs((scene.time - other.time).total_seconds()) <= _ONE_PASS_S
 
 
 def _bounds(period: Period | None) -> tuple[datetime, datetime]:
@@ -166,21 +233,18 @@ def _in_words(period: Period | None) -> str:
     return f"from {period.start:%Y-%m-%d} to {period.end - timedelta(days=1):%Y-%m-%d}"
 
 
-def _window_of(scene: Scene, grid: TileGrid) -> Window:
-    """The scene's pixels around the area, cut to the scene."""
+def _window_of(scene: Scene, grid: TileGrid) -> Window | None:
+    """The scene's pixels around the area, cut to the scene; None where there are none."""
     rows, cols = scene.geometry.rowcol(grid.lon, grid.lat)
     row, col = int(np.floor(rows.min())) - 8, int(np.floor(cols.min())) - 8  # 8 px: the area's places lie 100 m apart
     around = Window(row=row, col=col, height=int(rows.max()) + 9 - row, width=int(cols.max()) + 9 - col)
-    inside = around.intersection(scene.window)
-    if inside is None:
-        raise SourceError(f"scene {scene.id} does not touch the area; its footprint and its grid disagree")
-    return inside
+    return around.intersection(scene.window)
 
 
-def _join(findings: gpd.GeoDataFrame, check: CrossCheck, scene: Scene) -> gpd.GeoDataFrame:
+def _join(detections: Detections, check: CrossCheck, sensor_name: str) -> gpd.GeoDataFrame:
     """Detections and what AIS says of them, side by side."""
-    return findings.assign(
-        sensor=scene.sensor.name,
+    return detections.to_geopandas().assign(
+        sensor=sensor_name,
         status=[DetectionStatus(s).value for s in check.status],
         status_probability=check.probability,
         status_probability_calibrated=check.probability_calibrated,
@@ -204,6 +268,9 @@ def _vessel_frame(vessels: VesselTable, scene: Scene) -> pd.DataFrame:
 
 def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
     """All findings in order; those that no AIS explains and that stay put become structures."""
+    if not scenes:
+        nothing = Detections.empty()
+        return _join(nothing, cross_check(nothing, None, None, observed=_nowhere, scene_time=None), "")
     findings = pd.concat([s.findings for s in scenes], ignore_index=True)
     unexplained = ~findings["status"].isin([DetectionStatus.MATCHED, DetectionStatus.MATCHED_IDENTITY_DOUBTFUL])
     for sensor in findings["sensor"].unique():
@@ -222,6 +289,10 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
             "Something stands here, within 50 m, on half of the dates or more, over two weeks or more."
         )
     return findings
+
+
+def _nowhere(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
+    return np.zeros(np.shape(lon), bool)
 
 
 def _looks(findings: gpd.GeoDataFrame, tiles: list[gpd.GeoDataFrame]) -> NDArray[np.int64]:
@@ -248,7 +319,25 @@ def _attributions(scenes: list[SceneScore], land: Land | None) -> list[str]:
     return [s.scene.provenance.attribution for s in scenes] + [land.attribution if land else ""]
 
 
-def _run_notes(land: Land | None, settings: ScoreSettings, source: Fetcher) -> tuple[str, ...]:
+def _gaps(missed: Sequence[MissedScene], scenes: Sequence[SceneScore], wanted: int) -> list[str]:
+    """What exists and could not be had."""
+    gaps = []
+    if missed:
+        first = missed[0]
+        gaps.append(
+            f"{len(missed)} of {wanted} scenes could not be had, and their water is not observed; the first, "
+            f"{first.ref.id}: {first.why}"
+        )
+    holes = [s.scene for s in scenes if s.scene.provenance.missing]
+    if holes:
+        gaps.append(
+            f"{len(holes)} of {wanted} scenes have holes, which are not observed; the first, {holes[0].id}: "
+            f"{holes[0].provenance.missing[0]}"
+        )
+    return gaps
+
+
+def _run_notes(land: Land | None, settings: ScoreSettings, source: Fetcher) -> list[str]:
     notes = []
     if land is None:
         notes.append(
@@ -258,4 +347,4 @@ def _run_notes(land: Land | None, settings: ScoreSettings, source: Fetcher) -> t
     if settings.ais is None:
         notes.append("no AIS was given: every vessel is 'not_searched', and none can be called unreported")
     notes += [f"skipped: {text}" for text in getattr(source, "skipped", ())]
-    return tuple(notes)
+    return notes

@@ -22,7 +22,7 @@ def as_text(score: Score, report: Path) -> str:
     share = f"{100 * observed / water:.0f} %" if water else "none"
     lines = [
         f"{facts['area']}: {len(score.findings)} findings in {len(score.scenes)} scene(s); "
-        f"{share} of the water observed"
+        f"{share} of the water observed" + (f"; {len(score.missed)} scene(s) could not be had" if score.missed else "")
     ]
     lines += [f"  {status.replace('_', ' ')}: {n}" for status, n in facts["counts"].items()]
     lines += [f"note: {note}" for note in facts["notes"]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import geopandas as gpd
 import numpy as np
@@ -12,7 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from pyproj import Transformer
 
 from imagery.aoi import AreaOfInterest
+from imagery.fetchers.base import SceneRef
 from imagery.geometry import Window
+from imagery.land import Land
 from imagery.scene import Scene
 from imagery.surface import Surface, SurfaceMap
 from offing.status import WaterState
@@ -20,6 +24,7 @@ from offing.status import WaterState
 TILE_M = 2000.0
 _STEP_M = 100.0  # places judged: 400 in a tile, so a share is good to about 2.5 %
 
+_SEEN_BEFORE = "counted in another scene of the same pass"
 _REASONS = {
     Surface.INTERTIDAL: "ground that the tide covers",
     Surface.SHORE: "along the shore",
@@ -81,58 +86,107 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
     )
 
 
-def surface_at(scene: Scene, surface: SurfaceMap, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.uint8]:
-    """`Surface` classes at places, read in one window around them; `Surface.NO_DATA` outside the scene."""
-    rows, cols = (np.round(v).astype(np.int64) for v in scene.geometry.rowcol(lon, lat))
-    out = np.full(rows.shape, Surface.NO_DATA, np.uint8)
-    inside = (rows >= 0) & (rows < scene.shape_hw[0]) & (cols >= 0) & (cols < scene.shape_hw[1])
-    if not inside.any():
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A scene and what its pixels lie on."""
+
+    scene: Scene
+    surface: SurfaceMap
+
+    def at(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.uint8]:
+        """`Surface` classes at places, read in one window around them; `Surface.NO_DATA` outside the scene."""
+        rows, cols = (np.round(v).astype(np.int64) for v in self.scene.geometry.rowcol(lon, lat))
+        out = np.full(rows.shape, Surface.NO_DATA, np.uint8)
+        height, width = self.scene.shape_hw
+        inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        if not inside.any():
+            return out
+        r, c = rows[inside], cols[inside]
+        window = Window(row=int(r.min()), col=int(c.min()), height=int(np.ptp(r)) + 1, width=int(np.ptp(c)) + 1)
+        classes = self.surface.classes(window, self.scene.read(window).measured)
+        out[inside] = classes[r - window.row, c - window.col]
         return out
-    r, c = rows[inside], cols[inside]
-    window = Window(row=int(r.min()), col=int(c.min()), height=int(np.ptp(r)) + 1, width=int(np.ptp(c)) + 1)
-    classes = surface.classes(window, scene.read(window).measured)
-    out[inside] = classes[r - window.row, c - window.col]
-    return out
 
 
-def tile_table(scene: Scene, surface: SurfaceMap, grid: TileGrid) -> gpd.GeoDataFrame:
+def seen_by(looks: Sequence[Look], lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
+    """True for places that one of the looks holds a pixel of, whatever it shows."""
+    seen = np.zeros(np.shape(lon), bool)
+    for look in looks:
+        seen |= look.at(lon, lat) != Surface.NO_DATA
+    return seen
+
+
+def tile_table(look: Look, grid: TileGrid, earlier: Sequence[Look] = ()) -> gpd.GeoDataFrame:
     """Observability of every tile of an area in one scene.
 
     Args:
-        scene: the scene.
-        surface: its surface map.
+        look: the scene and its surface map.
         grid: the area's tiles.
+        earlier: scenes of the same pass whose water is counted with them.
 
     Returns:
         A row per tile: tile_id, scene_id, sensor, date, time, area_km2, water_km2, observed_km2, observed_fraction (of
         the water; NaN on land only), state and reason (of the largest unobserved part), and its outline in EPSG:4326.
     """
+    scene = look.scene
     n = len(grid.names)
     counts = np.zeros((n, len(Surface)), np.int64)
+    before = np.zeros(n, np.int64)  # places of SEA that an earlier scene of the pass has counted
     for tile in range(n):
         mine = grid.tile == tile
-        classes = surface_at(scene, surface, grid.lon[mine], grid.lat[mine])
+        classes = look.at(grid.lon[mine], grid.lat[mine])
         counts[tile] = np.bincount(classes, minlength=len(Surface))
+        if earlier:
+            before[tile] = np.sum((classes == Surface.SEA) & seen_by(earlier, grid.lon[mine], grid.lat[mine]))
     total = np.maximum(counts.sum(axis=1), 1)
     water = total - counts[:, Surface.LAND]
-    share = np.divide(counts[:, Surface.SEA], water, out=np.full(n, np.nan), where=water > 0)
-    blocked = counts[:, list(_REASONS)]
-    worst = np.array(list(_REASONS.values()), dtype=object)[blocked.argmax(axis=1)]
+    sea = counts[:, Surface.SEA] - before
+    blocked = np.column_stack([counts[:, list(_REASONS)], before])
+    worst = np.array([*_REASONS.values(), _SEEN_BEFORE], dtype=object)[blocked.argmax(axis=1)]
     reason = np.where(water == 0, "land", np.where(blocked.sum(axis=1) > 0, worst, ""))
-    state = np.where(counts[:, Surface.SEA] > 0, WaterState.OBSERVED.value, WaterState.NOT_OBSERVED.value)
-    time = pd.Timestamp(scene.time) if scene.time else pd.NaT
+    return _table(
+        grid, scene.id, scene.sensor.name, scene.time, water_share=water / total, sea_share=sea / total, reason=reason
+    )
+
+
+def unseen_table(ref: SceneRef, grid: TileGrid, land: Land | None) -> gpd.GeoDataFrame:
+    """The rows of `tile_table` for a scene that could not be had: no water of it was observed."""
+    n = len(grid.names)
+    on_land = shapely.contains_xy(land.polygons, grid.lon, grid.lat) if land else np.zeros(len(grid.lon), bool)
+    places = np.maximum(np.bincount(grid.tile, minlength=n), 1)
+    water_share = 1.0 - np.bincount(grid.tile, weights=on_land, minlength=n) / places
+    reason = np.where(water_share == 0, "land", "the scene could not be had")
+    return _table(
+        grid, ref.id, ref.sensor_name, ref.time, water_share=water_share, sea_share=np.zeros(n), reason=reason
+    )
+
+
+def _table(
+    grid: TileGrid,
+    scene_id: str,
+    sensor_name: str,
+    time: datetime | None,
+    *,
+    water_share: NDArray[np.float64],
+    sea_share: NDArray[np.float64],
+    reason: NDArray[np.str_],
+) -> gpd.GeoDataFrame:
+    """A row per tile; shares are of the tile's places."""
+    n = len(grid.names)
+    observed = np.divide(sea_share, water_share, out=np.full(n, np.nan), where=water_share > 0)
+    stamp = pd.Timestamp(time) if time else pd.NaT
     return gpd.GeoDataFrame(
         {
             "tile_id": grid.names,
-            "scene_id": scene.id,
-            "sensor": scene.sensor.name,
-            "date": scene.time.date().isoformat() if scene.time else "",
-            "time": pd.Series([time] * n, dtype="datetime64[us, UTC]"),
+            "scene_id": scene_id,
+            "sensor": sensor_name,
+            "date": time.date().isoformat() if time else "",
+            "time": pd.Series([stamp] * n, dtype="datetime64[us, UTC]"),
             "area_km2": grid.area_km2,
-            "water_km2": grid.area_km2 * water / total,
-            "observed_km2": grid.area_km2 * counts[:, Surface.SEA] / total,
-            "observed_fraction": share,
-            "state": state,
+            "water_km2": grid.area_km2 * water_share,
+            "observed_km2": grid.area_km2 * sea_share,
+            "observed_fraction": observed,
+            "state": np.where(sea_share > 0, WaterState.OBSERVED.value, WaterState.NOT_OBSERVED.value),
             "reason": reason.astype(str),
         },
         geometry=list(grid.squares),

@@ -20,7 +20,7 @@ from offing.report import render_report
 from offing.results import write_geojson, write_run
 from offing.score import ScoreSettings, score
 from offing.status import DETECTION_STATUS_MEANING, DetectionStatus
-from offing.water import tile_grid, tile_table
+from offing.water import Look, tile_grid, tile_table
 from tests.support import UTM, scene_of_array
 
 PERIOD = Period(start=datetime(2019, 5, 11, tzinfo=UTC), end=datetime(2019, 5, 14, tzinfo=UTC))
@@ -138,7 +138,7 @@ def test_tile_shares_are_those_of_the_pixels():
     scene = scene_of_array(grid, data)
     lon, lat = grid.lonlat([999.5, -0.5], [-0.5, 999.5])
     area = AreaOfInterest.from_bbox("x", lon[0], lat[0], lon[1], lat[1])
-    tiles = tile_table(scene, map_surface(scene, None), tile_grid(area))
+    tiles = tile_table(Look(scene=scene, surface=map_surface(scene, None)), tile_grid(area))
     assert tiles["observed_km2"].sum() == pytest.approx(0.64 * area.area_km2, rel=0.03)
     assert set(tiles["state"]) == {"observed", "not_observed"}
     # a tile that lies inside the area and the image whole: its outline is 2 km square on the UTM grid
