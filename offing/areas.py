@@ -42,6 +42,19 @@ class Period:
         return cls(start=start, end=end + timedelta(days=1))
 
 
+def search_bounds(period: Period | None, *, needed: bool) -> tuple[datetime, datetime]:
+    """Start and end of a search; all of time where no period is given.
+
+    Raises:
+        ConfigError: if a period is needed and not given.
+    """
+    if period is not None:
+        return period.start, period.end
+    if needed:
+        raise ConfigError("this source needs dates; give --from and --to, or from and to in the area file")
+    return datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AreaConfig:
     """What an area file says.

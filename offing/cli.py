@@ -36,22 +36,85 @@ class DetectorName(StrEnum):
     BRIGHT_TARGET = "bright-target"
 
 
+Area = Annotated[str, typer.Argument(help="A shipped area (haeju, west_sea, zhoushan, busan) or a TOML file.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        help="sentinelhub | stac:URL | folder:DIR | simulated[:SEED]; the first two may name collections: #A,B",
+        metavar="SOURCE",
+    ),
+]
+Start = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")]
+End = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC, included.")]
+Limit = Annotated[float, typer.Option(min=0, help="Processing units that may be spent without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Spend more than the limit without asking.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+# A tenth of what a free account of the Copernicus Data Space has in a month.
+_LIMIT_UNITS = 1000.0
+_PARTIAL = 3  # exit code: done, but something could not be had
+
+
+@app.command()
+def plan(
+    area: Area,
+    source: Source = "sentinelhub",
+    start: Start = None,
+    end: End = None,
+    monthly_units: Annotated[float, typer.Option(help="Processing units that your account has in a month.")] = 10_000.0,
+    as_json: Json = False,
+) -> None:
+    """Say what fetching an area would take: scenes, tiles, bytes, requests, processing units, minutes."""
+    with one_sentence_errors():
+        from offing.areas import load_area
+        from offing.plan import plan as plan_area
+
+        config = load_area(area)
+        planned = plan_area(config, _period(config, start, end), source, monthly_units)
+        _say(planned.as_dict() if as_json else planned.as_text())
+
+
+@app.command()
+def fetch(
+    area: Area,
+    source: Source = "sentinelhub",
+    start: Start = None,
+    end: End = None,
+    limit: Limit = _LIMIT_UNITS,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch an area's scenes into the cache; exit code 3 where something could not be had."""
+    with one_sentence_errors():
+        from offing.areas import load_area
+        from offing.fetch import fetch as fetch_area
+
+        config = load_area(area)
+        period = _period(config, start, end)
+        _agree(config, period, source, limit, yes)
+        with progress_bar("scenes") as tick:
+            summary = fetch_area(config, period, source, tick)
+        _say(summary.as_dict() if as_json else summary.as_text())
+        if not summary.is_whole:
+            raise typer.Exit(_PARTIAL)
 
 
 @app.command()
 def score(
-    area: Annotated[str, typer.Argument(help="A shipped area (haeju, west_sea, zhoushan, busan) or a TOML file.")],
-    source: Annotated[
-        str, typer.Option(help="simulated[:SEED] | folder:DIR | sentinelhub | stac:URL", metavar="SOURCE")
-    ] = "sentinelhub",
-    start: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC, included.")] = None,
+    area: Area,
+    source: Source = "sentinelhub",
+    start: Start = None,
+    end: End = None,
     ais: Annotated[list[Path] | None, typer.Option(help="AIS file (MarineCadastre CSV); may be given again.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/AREA.")] = None,
+    limit: Limit = _LIMIT_UNITS,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Score an area: find its scenes, the vessels in them, and hold these against AIS."""
+    """Score an area: find its scenes, the vessels in them, and hold these against AIS.
+
+    Exit code 3 where a scene or a part of one could not be had.
+    """
     with one_sentence_errors():
         from offing.ais.reader import read_ais
         from offing.areas import load_area
@@ -63,6 +126,7 @@ def score(
         period = _period(config, start, end)
         folder = out or Path("runs") / config.area.name
         check_output(folder)
+        _agree(config, period, source, limit, yes)
         settings = ScoreSettings(
             config=config, period=period, source=source, ais=read_ais(ais) if ais else None, workers=2
         )
@@ -72,6 +136,8 @@ def score(
         from offing.summary import as_dict, as_text
 
         _say(as_dict(scored, report) if as_json else as_text(scored, report))
+        if not scored.is_whole:
+            raise typer.Exit(_PARTIAL)
 
 
 @app.command()
@@ -162,6 +228,27 @@ def _period(config: AreaConfig, start: datetime | None, end: datetime | None) ->
     if start is None or end is None:
         raise ConfigError("give both --from and --to, or neither for the area's own dates")
     return Period.of_days(start.date(), end.date())
+
+
+def _agree(config: AreaConfig, period: Period | None, source: str, limit: float, yes: bool) -> None:
+    """Ask before more processing units are spent than the limit; where nobody can answer, refuse."""
+    if yes or not source.startswith("sentinelhub"):
+        return
+    from offing.errors import ConfigError
+    from offing.plan import plan as plan_area
+
+    planned = plan_area(config, period, source)
+    units = planned.total.processing_units
+    if units <= limit:
+        return
+    share = f"{100 * planned.quota_share:.0f} % of a month"
+    text = f"fetching {config.area.name} takes {units:,.0f} processing units ({share})"
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{text}, more than the limit of {limit:,.0f}; say --yes, raise --limit, or choose fewer days"
+        )
+    if not typer.confirm(f"{text}. Go on?", err=True):
+        raise typer.Exit(2)
 
 
 def _say(result: dict[str, Any] | str) -> None:

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# Names that Sentinel Hub and the Copernicus Data Space use for their OAuth clients.
-_CREDENTIALS = ("SH_CLIENT_ID", "SH_CLIENT_SECRET")
+from imagery.credentials import NAMES, default_file, read_credentials
+from imagery.errors import CredentialsError
+
 _REQUIRED = ("torch", "torchvision", "rasterio", "numpy", "scikit-image", "sentinelhub", "numba", "polars", "geopandas")
 
 
@@ -19,6 +20,10 @@ def examine() -> dict[str, Any]:
     """Versions, extras, credentials (present or not, never their values) and room."""
     import rasterio
 
+    try:
+        credentials, problem = read_credentials(), ""
+    except CredentialsError as error:
+        credentials, problem = None, str(error)
     return {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
@@ -26,7 +31,9 @@ def examine() -> dict[str, Any]:
         "gdal": rasterio.__gdal_version__,
         "packages": {name: _version(name) for name in ("offing", *_REQUIRED)},
         "extras": {"land": find_spec("roaring_landmask") is not None},
-        "credentials": {name: bool(os.environ.get(name)) for name in _CREDENTIALS},
+        "credentials": {name: credentials is not None and credentials.get(name) is not None for name in NAMES},
+        "credentials_file": str(default_file()),
+        "credentials_problem": problem,
     }
 
 
@@ -36,7 +43,10 @@ def as_text(found: dict[str, Any]) -> str:
     lines += [f"{name} {v or 'MISSING: pip install offing'}" for name, v in found["packages"].items()]
     land = "installed" if found["extras"]["land"] else "not installed: land is not masked; pip install 'offing[land]'"
     lines.append(f"land polygons (extra 'land'): {land}")
-    lines += [f"{name}: {'set' if there else 'not set'}" for name, there in found["credentials"].items()]
+    lines.append(f"credentials, from the environment or {found['credentials_file']}:")
+    lines += [f"  {name}: {'set' if there else 'not set'}" for name, there in found["credentials"].items()]
+    if found["credentials_problem"]:
+        lines.append(f"  PROBLEM: {found['credentials_problem']}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import geopandas as gpd
 import numpy as np
@@ -23,10 +23,10 @@ from models.detector import detect
 from offing.ais.cross_check import cross_check
 from offing.ais.schema import AisData
 from offing.ais.verdict import CrossCheck, VesselTable
-from offing.areas import AreaConfig, Period
+from offing.areas import AreaConfig, Period, search_bounds
 from offing.detectors import make_detector
 from offing.persistence import fixed_places
-from offing.sources import open_land, open_source
+from offing.sources import is_remote, open_land, open_source
 from offing.status import DetectionStatus
 from offing.water import Look, TileGrid, seen_by, tile_grid, tile_table, unseen_table
 
@@ -139,7 +139,7 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
     if land is not None:
         check_has_water(area, land)
     grid = tile_grid(area)
-    refs = source.search(area, *_bounds(settings.period))
+    refs = source.search(area, *search_bounds(settings.period, needed=is_remote(source)))
     if not refs:
         raise SourceError(f"the source {settings.source} has no scene of {area.name!r} {_in_words(settings.period)}")
     scenes: list[SceneScore] = []
@@ -219,12 +219,6 @@ def _one_pass(scene: Scene, other: Scene) -> bool:
     if scene.time is None or other.time is None or scene.sensor != other.sensor:
         return False
     return abs((scene.time - other.time).total_seconds()) <= _ONE_PASS_S
-
-
-def _bounds(period: Period | None) -> tuple[datetime, datetime]:
-    if period is None:
-        return datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    return period.start, period.end
 
 
 def _in_words(period: Period | None) -> str:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeGuard
 
 from imagery.aoi import AreaOfInterest
-from imagery.fetchers.base import Fetcher
+from imagery.fetchers.base import Fetcher, RemoteFetcher
 from imagery.land import Land, geojson_land, osm_land
 from offing.areas import AreaConfig, Period
 from offing.errors import ConfigError
 
+TileProgress = Callable[[str, int, int], None]
 
-def open_source(text: str, area: AreaOfInterest, period: Period | None) -> Fetcher:
-    """Open a source of scenes.
+
+def open_source(text: str, area: AreaOfInterest, period: Period | None, on_tile: TileProgress | None = None) -> Fetcher:
+    """Open a source of scenes; one far away is read through the cache.
 
     Args:
-        text: ``simulated``, ``simulated:SEED`` or ``folder:DIR``.
+        text: ``simulated[:SEED]``, ``folder:DIR``, ``sentinelhub`` or ``stac:URL``; the last two may name collections,
+            as in ``stac:URL#sentinel-1-rtc,landsat-c2-l2``.
         area: the area, which a simulation is made for.
         period: the dates, which a simulation is made for.
+        on_tile: called with (scene id, tiles done, tiles in all) while a scene is fetched from far away.
 
     Returns:
         The source.
@@ -26,22 +32,51 @@ def open_source(text: str, area: AreaOfInterest, period: Period | None) -> Fetch
         ConfigError: if there is no such source.
         SourceError: if it cannot be used.
     """
-    kind, _, rest = text.partition(":")
+    named, _, fragment = text.partition("#")
+    kind, _, rest = named.partition(":")
+    if kind in ("sentinelhub", "stac"):
+        collections = tuple(name.strip() for name in fragment.split(",") if name.strip()) or None
+        return _cached(_far_away(kind, rest, collections, text), on_tile)
     if kind == "folder" and rest:
         from imagery.fetchers.folder import FolderSource
 
-        return FolderSource(Path(rest))
+        return FolderSource(Path(text.removeprefix("folder:")))
     if kind == "simulated" and (rest.isdigit() or not rest):
         from imagery.simulate import SimulatedSource
 
         if period is None:
             raise ConfigError("a simulated season needs dates; give --from and --to")
         return SimulatedSource(area=area, seed=int(rest or 0), start=period.start, end=period.end)
-    if kind in ("sentinelhub", "stac"):
-        raise ConfigError(
-            f"the source {kind} is not in this version; use folder:DIR with your own scenes, or simulated"
-        )
-    raise ConfigError(f"there is no source {text!r}; use folder:DIR or simulated[:SEED]")
+    raise _no_such_source(text)
+
+
+def _far_away(kind: str, rest: str, collections: tuple[str, ...] | None, text: str) -> RemoteFetcher:
+    if kind == "stac" and rest.startswith(("http://", "https://")):
+        from imagery.fetchers.stac import StacSource
+
+        return StacSource(url=rest, collections=collections)
+    if kind == "sentinelhub" and not rest:
+        from imagery.fetchers.sentinelhub import SentinelHubSource
+
+        return SentinelHubSource.from_environment(collections)
+    raise _no_such_source(text)
+
+
+def _cached(source: RemoteFetcher, on_tile: TileProgress | None) -> Fetcher:
+    from imagery.fetchers.cache import CachedFetcher, TileStore
+
+    return CachedFetcher(inner=source, store=TileStore.default(), progress=on_tile)
+
+
+def is_remote(source: Fetcher) -> TypeGuard[RemoteFetcher]:
+    """True for a source whose scenes must be fetched from far away, and cost something."""
+    return hasattr(source, "cost")
+
+
+def _no_such_source(text: str) -> ConfigError:
+    return ConfigError(
+        f"there is no source {text!r}; use folder:DIR, sentinelhub, stac:URL (https://...) or simulated[:SEED]"
+    )
 
 
 def open_land(config: AreaConfig, source: Fetcher) -> Land | None:
