@@ -242,6 +242,39 @@ class GcpGrid:
         )
 
 
+_CELL_DEG = 0.005
+
+
+def dense_rowcol(geometry: Geometry, lon: ArrayLike, lat: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """`Geometry.rowcol` for very many places close together, where a fifth of a pixel is enough.
+
+    A spline through 210 control points takes 0.1 ms for a place. Here it is asked only at the corners of the cells of
+    0.005 degrees that hold places; between them, bilinear. A `Grid` answers exactly.
+
+    Args:
+        geometry: the scene's geometry.
+        lon, lat: degrees, of one shape.
+
+    Returns:
+        Continuous rows and columns.
+    """
+    if isinstance(geometry, Grid):
+        return geometry.rowcol(lon, lat)
+    lon, lat = np.broadcast_arrays(np.asarray(lon, float), np.asarray(lat, float))
+    if lon.size == 0:
+        return np.empty(lon.shape), np.empty(lon.shape)
+    lon0 = float(lon.flat[0])
+    x, y = (lon0 + wrap_lon(lon - lon0)).ravel() / _CELL_DEG, lat.ravel() / _CELL_DEG
+    cell = np.stack([np.floor(x), np.floor(y)], axis=-1)
+    corners = np.concatenate([cell + step for step in ([0, 0], [1, 0], [0, 1], [1, 1])])
+    nodes, index = np.unique(corners, axis=0, return_inverse=True)
+    at_node = np.stack(geometry.rowcol(nodes[:, 0] * _CELL_DEG, nodes[:, 1] * _CELL_DEG), axis=-1)
+    sw, se, nw, ne = at_node[index.reshape(4, -1)]
+    u, v = ((p - c)[:, np.newaxis] for p, c in ((x, cell[:, 0]), (y, cell[:, 1])))
+    row, col = np.moveaxis((1 - v) * ((1 - u) * sw + u * se) + v * ((1 - u) * nw + u * ne), -1, 0)
+    return row.reshape(lon.shape), col.reshape(lon.shape)
+
+
 def wrap_lon(lon: ArrayLike) -> FloatArray:
     """Longitude, or a difference of two, in degrees brought into [-180, 180)."""
     return (np.asarray(lon, float) + 180.0) % 360.0 - 180.0

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from imagery.errors import FetchError, SourceError
 from imagery.fetchers.base import Fetcher, SceneRef
-from imagery.geometry import Window
+from imagery.geometry import Window, dense_rowcol
 from imagery.land import Land, check_has_water
 from imagery.pictures import Picture, picture
 from imagery.scene import Scene
@@ -229,7 +229,7 @@ def _in_words(period: Period | None) -> str:
 
 def _window_of(scene: Scene, grid: TileGrid) -> Window | None:
     """The scene's pixels around the area, cut to the scene; None where there are none."""
-    rows, cols = scene.geometry.rowcol(grid.lon, grid.lat)
+    rows, cols = dense_rowcol(scene.geometry, grid.lon, grid.lat)
     row, col = int(np.floor(rows.min())) - 8, int(np.floor(cols.min())) - 8  # 8 px: the area's places lie 100 m apart
     around = Window(row=row, col=col, height=int(rows.max()) + 9 - row, width=int(cols.max()) + 9 - col)
     return around.intersection(scene.window)

@@ -15,7 +15,7 @@ from pyproj import Transformer
 
 from imagery.aoi import AreaOfInterest
 from imagery.fetchers.base import SceneRef
-from imagery.geometry import Window
+from imagery.geometry import Window, dense_rowcol
 from imagery.land import Land
 from imagery.scene import Scene
 from imagery.surface import Surface, SurfaceMap
@@ -95,7 +95,7 @@ class Look:
 
     def at(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.uint8]:
         """`Surface` classes at places, read in one window around them; `Surface.NO_DATA` outside the scene."""
-        rows, cols = (np.round(v).astype(np.int64) for v in self.scene.geometry.rowcol(lon, lat))
+        rows, cols = (np.round(v).astype(np.int64) for v in dense_rowcol(self.scene.geometry, lon, lat))
         out = np.full(rows.shape, Surface.NO_DATA, np.uint8)
         height, width = self.scene.shape_hw
         inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)

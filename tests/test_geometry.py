@@ -9,6 +9,7 @@ from imagery.geometry import (
     GcpGrid,
     Grid,
     Window,
+    dense_rowcol,
     footprint,
     jacobian_m,
     metres_per_degree,
@@ -152,6 +153,17 @@ def test_spline_crop():
     part = grid.crop(Window(row=1000, col=2000, height=50, width=60)).crop(Window(row=5, col=6, height=7, width=8))
     np.testing.assert_allclose(part.lonlat(1, 2), grid.lonlat(1006, 2008), rtol=1e-12)
     np.testing.assert_allclose(part.rowcol(*grid.lonlat(1006, 2008)), (1, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize("lon0", [125.0, 179.8])
+def test_many_places_at_once_agree_with_one_by_one(lon0):
+    spline, _ = warped_scene(lon0)
+    rng = np.random.default_rng(4)
+    lon, lat = spline.lonlat(rng.uniform(-500, 4500, (20, 50)), rng.uniform(-500, 6500, (20, 50)))
+    np.testing.assert_allclose(dense_rowcol(spline, lon, lat), spline.rowcol(lon, lat), atol=0.2)
+    assert dense_rowcol(spline, [], [])[0].shape == (0,)
+    lon, lat = UTM.lonlat(rng.uniform(0, 100, 30), rng.uniform(0, 100, 30))
+    np.testing.assert_array_equal(dense_rowcol(UTM, lon, lat), UTM.rowcol(lon, lat))
 
 
 def test_real_control_points(real_data):

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from affine import Affine
+from pyproj import Transformer
 
 from imagery.aoi import AreaOfInterest
-from imagery.errors import SourceError
+from imagery.errors import FetchError, SourceError
+from imagery.fetchers.folder import FolderSource
 from imagery.geometry import Grid
 from imagery.surface import map_surface
+from offing.ais.reader import read_ais
 from offing.areas import AreaConfig, Period, load_area
 from offing.persistence import fixed_places
 from offing.report import render_report
@@ -21,7 +25,7 @@ from offing.results import write_geojson, write_run
 from offing.score import ScoreSettings, score
 from offing.status import DETECTION_STATUS_MEANING, DetectionStatus
 from offing.water import Look, tile_grid, tile_table
-from tests.support import UTM, scene_of_array
+from tests.support import UTM, scene_of_array, write_tif
 
 PERIOD = Period(start=datetime(2019, 5, 11, tzinfo=UTC), end=datetime(2019, 5, 14, tzinfo=UTC))
 
@@ -129,6 +133,106 @@ def test_no_scene_is_an_error_not_an_empty_sea():
     period = Period(start=datetime(2019, 5, 9, tzinfo=UTC), end=datetime(2019, 5, 10, tzinfo=UTC))
     with pytest.raises(SourceError, match="no scene of 'haeju' from 2019-05-09 to 2019-05-09"):
         score(ScoreSettings(config=config, period=period, source="simulated:1", ais=None))
+
+
+def two_tiles_of_one_pass(tmp_path, ships):
+    """Two overlapping images of one second, in two UTM zones as Sentinel-2's tiles are; ships at (lon, lat)."""
+    for name, epsg, west in (("west", 32651, 125.80), ("east", 32652, 125.90)):
+        x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(west, 37.80)
+        transform = Affine(10, 0, round(x, -1), 0, -10, round(y, -1))
+        data = np.random.default_rng(epsg).gamma(4.4, 0.002 / 4.4, (900, 1800)).astype(np.float32)
+        rows, cols = Grid.from_crs(f"EPSG:{epsg}", transform, data.shape).rowcol(*np.transpose(ships))
+        for row, col in zip(np.round(rows).astype(int), np.round(cols).astype(int), strict=True):
+            if 0 < row < 890 and 0 < col < 1780:
+                data[row : row + 3, col : col + 12] = 1.0
+        tags = {"UNIT": "sigma0", "ACQUIRED": f"2019-05-12T09:38:{0 if name == 'west' else 4:02d}Z"}
+        write_tif(
+            tmp_path / f"{name}.tif", data, descriptions=["VV"], tags=tags, crs=f"EPSG:{epsg}", transform=transform
+        )
+    return AreaConfig(area=AreaOfInterest.from_bbox("border", 125.82, 37.735, 126.08, 37.79))
+
+
+def test_a_ship_in_two_images_of_one_pass_is_one_ship(tmp_path, monkeypatch):
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    ships = [(125.85, 37.76), (125.95, 37.77), (125.98, 37.75), (126.05, 37.76)]  # alone, twice, twice, alone
+    config = two_tiles_of_one_pass(tmp_path, ships)
+    reports = pd.DataFrame(
+        {
+            "MMSI": np.repeat([440000001, 440000002], 5),
+            "BaseDateTime": [f"2019-05-12T09:{m}:00" for m in (30, 34, 38, 42, 46)] * 2,
+            "LAT": np.repeat([37.77, 37.755], 5),  # at the second ship; and where the images show only water
+            "LON": np.repeat([125.9507, 125.96], 5),
+            "SOG": 0.0,
+            "COG": 0.0,
+            "Heading": 511,
+            "VesselName": "A",
+            "IMO": "",
+            "CallSign": "",
+            "VesselType": 70,
+            "Status": 1,
+            "Length": 120,
+            "Width": 20,
+            "Draft": 5,
+            "Cargo": 70,
+            "TransceiverClass": "A",
+        }
+    )
+    reports.to_csv(tmp_path / "ais.csv", index=False)
+    scored = score(
+        ScoreSettings(
+            config=config, period=None, source=f"folder:{tmp_path}", ais=read_ais([tmp_path / "ais.csv"]), workers=1
+        )
+    )
+    assert len(scored.scenes) == 2
+    places = sorted(zip(scored.findings["lon"].round(2), scored.findings["lat"].round(2), strict=True))
+    assert places == ships
+    told = pd.concat([s.ais_vessels for s in scored.scenes])
+    assert (told.loc[told["mmsi"] == 440000001, "state"] != "unseen").all()
+    assert (told.loc[told["mmsi"] == 440000002, "state"] == "unseen").sum() == 1
+    first, second = (s.tiles.set_index("tile_id") for s in scored.scenes)
+    water = first["area_km2"].sum()
+    assert first["observed_km2"].sum() + second["observed_km2"].sum() <= water * 1.001
+    assert "counted in another scene of the same pass" in set(second["reason"])
+
+
+def test_what_could_not_be_had_is_not_observed(tmp_path, monkeypatch):
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    config = two_tiles_of_one_pass(tmp_path, [(125.85, 37.76)])
+    settings = ScoreSettings(config=config, period=None, source=f"folder:{tmp_path}", ais=None)
+    fetch = FolderSource.fetch
+
+    def without_the_first(self, ref, area):
+        if ref.id == "west":
+            raise FetchError("the server says 404")
+        return fetch(self, ref, area)
+
+    monkeypatch.setattr(FolderSource, "fetch", without_the_first)
+    scored = score(settings)
+    assert not scored.is_whole
+    assert [m.ref.id for m in scored.missed] == ["west"]
+    assert (scored.missed[0].tiles["observed_km2"] == 0).all()
+    assert set(scored.missed[0].tiles["state"]) == {"not_observed"}
+    assert "404" in scored.notes[0]
+    write_run(scored, tmp_path / "run")
+    tiles = gpd.read_parquet(tmp_path / "run" / "tiles.parquet")
+    assert set(tiles["scene_id"]) == {"west", "east"}
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["missed_scenes"][0]["why"] == "the server says 404"
+    assert "404" in (tmp_path / "run" / "report.html").read_text()
+
+    def nothing(self, ref, area):
+        raise FetchError("the server says 404")
+
+    monkeypatch.setattr(FolderSource, "fetch", nothing)
+    scored = score(settings)
+    assert len(scored.findings) == 0
+    assert len(scored.missed) == 2
+    write_run(scored, tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "No scene could be searched: no water was observed." in page
+    assert "Nothing was found" not in page
+    assert len(gpd.read_parquet(tmp_path / "run" / "detections.parquet")) == 0
+    assert (gpd.read_parquet(tmp_path / "run" / "tiles.parquet")["state"] == "not_observed").all()
 
 
 def test_tile_shares_are_those_of_the_pixels():
