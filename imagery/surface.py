@@ -50,6 +50,7 @@ _CLOUD_SWIR = 0.08
 _CLOUD_SWIR_EXCESS = 0.05  # over the clearest 5 % of the scene's water, which strong glint can lift to 0.10 (Cartagena)
 _CLOUD_SWIR_MOST = 0.17  # where even the clearest water is under cloud
 _CLOUD_AT_SHORE_KM2 = 0.25
+_AROUND_PX = 512  # context for cloud margins, shores, and flats that are joined to the land outside the region
 _CLOUD_MARGIN_M = 350.0  # haze, displaced bands, shadow, and the small puffs that keep a cloud company
 _BROKEN_CLOUD_BLOCKS = 25  # 1 km: where cloud covers more than this share of that square, its gaps are not trusted
 _BROKEN_CLOUD_SHARE = 0.4
@@ -140,18 +141,20 @@ class SurfaceMap:
         return np.where(np.isnan(shore_distance_m) & (names == "sea"), "unknown", names)
 
 
-def map_surface(scene: Scene, land: Land | None) -> SurfaceMap:
+def map_surface(scene: Scene, land: Land | None, region: Window | None = None) -> SurfaceMap:
     """Judge what a scene's pixels show.
 
     Args:
         scene: a radar or optical scene.
         land: land around it, None where unknown: then no ground can be joined to a shore.
+        region: pixels that matter; what lies more than `_AROUND_PX` outside is not read and is `Surface.NO_DATA`. None
+            takes the whole scene.
 
     Returns:
         Its surface map.
     """
     on_scene = land.on(scene.geometry) if land is not None else None
-    blocks = _block_means(scene, on_scene)
+    blocks = _block_means(scene, on_scene, region or scene.window)
     cloud, near_cloud = _clouds(scene, blocks)
     bright = _is_ground(scene, blocks) & ~(cloud | near_cloud)
     # opened together with the land: a fringe along the shore stays, a ship at a quay does not
@@ -180,8 +183,8 @@ class _Blocks:
     land_level: float
 
 
-def _block_means(scene: Scene, land: LandOnScene | None) -> _Blocks:
-    """Read the scene once, in strips of one cell's height."""
+def _block_means(scene: Scene, land: LandOnScene | None, region: Window) -> _Blocks:
+    """Read the region and what is around it once, in strips of one cell's height."""
     height, width = scene.shape_hw
     shape = (-(-height // BLOCK_PX), -(-width // BLOCK_PX))
     bright, blue = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
@@ -190,18 +193,25 @@ def _block_means(scene: Scene, land: LandOnScene | None) -> _Blocks:
     cells = (-(-height // strip_px), -(-width // strip_px))
     seen = np.zeros(cells, bool)
     on_land_values = []
-    for cell_row in range(cells[0]):
-        strip = Window(row=cell_row * strip_px, col=0, height=strip_px, width=cells[1] * strip_px)
+    around = region.padded(_AROUND_PX).intersection(scene.window) or region
+    first_col, end_col = around.col // strip_px, -(-(around.col + around.width) // strip_px)
+    cell_cols = slice(first_col, end_col)
+    block_cols = slice(first_col * _CELL_BLOCKS, min(end_col * _CELL_BLOCKS, shape[1]))
+    for cell_row in range(around.row // strip_px, -(-(around.row + around.height) // strip_px)):
+        strip = Window(
+            row=cell_row * strip_px, col=first_col * strip_px, height=strip_px, width=(end_col - first_col) * strip_px
+        )
         pixels = scene.read(strip)
         valid = unclipped = pixels.measured
         if scene.clip_value is not None:
             unclipped = np.asarray(valid & (pixels.data > scene.clip_value).any(axis=0))
-        seen[cell_row] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(
+        seen[cell_row, cell_cols] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(
             _block_sum(valid, strip_px)[0], 1
         )
         on_land = land.mask(strip) if land is not None else np.zeros(strip.shape_hw, bool)
-        into = slice(cell_row * _CELL_BLOCKS, min((cell_row + 1) * _CELL_BLOCKS, shape[0]))
-        keep = (slice(0, into.stop - into.start), slice(0, shape[1]))
+        block_rows = slice(cell_row * _CELL_BLOCKS, min((cell_row + 1) * _CELL_BLOCKS, shape[0]))
+        into = (block_rows, block_cols)
+        keep = (slice(0, block_rows.stop - block_rows.start), slice(0, block_cols.stop - block_cols.start))
         value, blue_value = _brightness(scene, pixels.data)
         bright[into] = _block_mean(value, valid & ~on_land)[keep]
         blue[into] = _block_mean(blue_value, valid & ~on_land)[keep]

@@ -156,7 +156,7 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
             if region is None:
                 notes.append(f"scene {ref.id} only touches the area's edge and was left out")
             else:
-                look = Look(scene=scene, surface=map_surface(scene, land))
+                look = Look(scene=scene, surface=map_surface(scene, land, region))
                 looks = [earlier for earlier in looks if _one_pass(earlier.scene, scene)]
                 scenes.append(score_look(look, looks, settings, land, grid, region))
                 looks.append(look)

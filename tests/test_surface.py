@@ -161,3 +161,23 @@ def test_irish_sea(need, real_data):
     assert share(-6.168, 53.20, -6.15, 53.22, Surface.LAND) > 0.95  # inland south of Dublin
     assert share(-5.95, 53.25, -5.85, 53.32, Surface.SEA) > 0.99  # Dublin Bay's mouth
     assert share(-5.2, 53.05, -5.0, 53.10, Surface.NO_DATA) > 0.99  # past the edge of the image
+
+
+def test_a_region_is_judged_as_in_the_whole_scene():
+    rng = np.random.default_rng(0)
+    data = rng.gamma(4.4, 0.002 / 4.4, (1, 3000, 3100)).astype(np.float32)
+    data[0, :, :1500] *= 50.0
+    data[0, 900:1100, 2000:2040] = np.nan
+    grid = Grid.from_crs("EPSG:32651", UTM, (3000, 3100))
+    lon, lat = grid.lonlat([-100, 3100, 3100, -100], [-100, -100, 1400, 1400])
+    land = Land(polygons=MultiPolygon([Polygon(np.column_stack([lon, lat]))]), source="made up")
+    scene = scene_of_array(grid, data)
+    region = Window(row=800, col=1300, height=700, width=900)
+    whole, part = map_surface(scene, land), map_surface(scene, land, region)
+    valid = np.isfinite(data[0])[region.slices_in(scene.window)]
+    np.testing.assert_array_equal(part.classes(region, valid), whole.classes(region, valid))
+    assert {Surface.SEA, Surface.INTERTIDAL, Surface.SHORE, Surface.LAND, Surface.NO_DATA} <= set(
+        np.unique(part.classes(region, valid))
+    )
+    far = Window(row=2900, col=3000, height=50, width=50)
+    assert (part.classes(far, np.ones((50, 50), bool)) == Surface.NO_DATA).all()
