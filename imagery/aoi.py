@@ -149,5 +149,6 @@ def _normalised(name: str, geometry: shapely.Geometry) -> MultiPolygon:
     if west >= -180 and east <= 180 and east - west < 180:
         return _multi(flat)
     fix = fix_polygon if isinstance(flat, Polygon) else fix_multi_polygon
-    fixed = fix(flat, great_circle=False)  # edges are straight in longitude and latitude, as GeoJSON has them
+    # GeoJSON's edges are straight in longitude and latitude; people wind polygons either way
+    fixed = fix(flat, great_circle=False, fix_winding=True)
     return _multi(fixed)

@@ -12,15 +12,14 @@ from typing import Any, NoReturn
 
 from imagery.errors import CredentialsError
 
-# Every name that offing reads. The first four are those of sentinelhub-py's settings and of offing's own host choice,
-# the last ones those of GDAL and of Microsoft's Planetary Computer.
+# Every name that offing reads: those of sentinelhub-py's settings, of Microsoft's Planetary Computer, and of GDAL.
 SENTINEL_HUB = ("SH_CLIENT_ID", "SH_CLIENT_SECRET")
 NAMES = (*SENTINEL_HUB, "PC_SDK_SUBSCRIPTION_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 FILE_VARIABLE = "OFFING_CREDENTIALS"
 
 
 class Secret:
-    """Text that no repr, str, format or pickle shows; `reveal` gives it."""
+    """Text that no repr, str, format, copy or pickle shows; `reveal` gives it."""
 
     __slots__ = ("_text",)
 
@@ -45,6 +44,8 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written anywhere")
+
+    __getstate__ = __reduce__
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ class Credentials:
         return tuple(self.secrets[name] for name in names)
 
 
-def default_file() -> Path:
+def default_file(environ: Mapping[str, str] | None = None) -> Path:
     """``$OFFING_CREDENTIALS``, else ``offing/credentials.toml`` in the user's configuration folder."""
-    if named := os.environ.get(FILE_VARIABLE):
+    environ = os.environ if environ is None else environ
+    if named := environ.get(FILE_VARIABLE):
         return Path(named)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "offing" / "credentials.toml"
+    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "offing" / "credentials.toml"
 
 
 def read_credentials(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Credentials:
@@ -87,32 +89,46 @@ def read_credentials(environ: Mapping[str, str] | None = None, file: Path | None
         file: TOML with the names as keys; None takes `default_file`, which need not exist.
 
     Raises:
-        CredentialsError: if the file can be read by others, is not TOML, or holds an unknown name.
+        CredentialsError: if the file can be read by others, is not TOML, or holds an unknown name; or if a secret
+            holds a line break or another character that no secret has.
     """
+    # A traceback may show the variables of every function that it passes: here, and in what raises below, none holds
+    # a secret in plain text.
+    file = file or default_file(environ)
+    given, problem = _of_environment(environ)
+    del environ
+    stored, problem_of_file = _of_file(file)
+    if problem or problem_of_file:
+        raise CredentialsError(problem_of_file or problem)
+    return Credentials(stored | given)
+
+
+def _of_environment(environ: Mapping[str, str] | None) -> tuple[dict[str, Secret], str]:
+    """Secrets, and what is wrong with one of them; raises nothing."""
     environ = os.environ if environ is None else environ
-    stored = _read_file(file or default_file())
-    found = {**stored, **{name: environ[name] for name in NAMES if environ.get(name)}}
-    return Credentials({name: Secret(text) for name, text in found.items()})
+    texts = {name: environ.get(name, "").strip() for name in NAMES}
+    wrong = [name for name, text in texts.items() if not text.isprintable()]
+    problem = f"the environment variable {wrong[0]} holds a control character; set it again" if wrong else ""
+    return {name: Secret(text) for name, text in texts.items() if text}, problem
 
 
-def _read_file(path: Path) -> dict[str, str]:
+def _of_file(path: Path) -> tuple[dict[str, Secret], str]:
+    """Secrets, none where there is no file, and what is wrong with it; raises nothing."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
-                raise CredentialsError(
-                    f"{path} holds secrets and can be read by others (mode {mode:04o}); run chmod 600 {path}"
-                )
+                return {}, f"{path} holds secrets and can be read by others (mode {mode:04o}); run chmod 600 {path}"
             table: dict[str, Any] = tomllib.load(file)
     except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise CredentialsError(f"{path} cannot be read: {type(error).__name__}") from error
-    except tomllib.TOMLDecodeError:
-        raise CredentialsError(f'{path} is not TOML; write lines such as SH_CLIENT_ID = "..."') from None
+        return {}, ""
+    except OSError as error:
+        return {}, f"{path} cannot be read: {error.strerror or type(error).__name__}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+        return {}, f'{path} is not TOML; write lines such as SH_CLIENT_ID = "..."'
     for name, value in table.items():
-        if name not in NAMES or not isinstance(value, str):
-            raise CredentialsError(
-                f"{path} has an entry {name!r} that is no known secret; known are {', '.join(NAMES)}"
-            )
-    return table
+        if name not in NAMES:
+            return {}, f"{path} has an entry {name!r} that is no known secret; known are {', '.join(NAMES)}"
+        if not isinstance(value, str) or not value.strip().isprintable():
+            return {}, f'{path} has a {name} that is no plain text; write {name} = "..." on one line'
+    return {name: Secret(value.strip()) for name, value in table.items() if value.strip()}, ""

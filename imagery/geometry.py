@@ -242,6 +242,19 @@ class GcpGrid:
         )
 
 
+def first_pixel(geometry: Geometry) -> tuple[int, int]:
+    """Where a scene's first pixel lies on a lattice that all pieces cut from the same product share: (row, col).
+
+    A north-up `Grid` counts whole pixels from its projection's origin, a `GcpGrid` from the uncropped scene; a rotated
+    grid has no such lattice and starts at (0, 0).
+    """
+    if isinstance(geometry, GcpGrid):
+        return geometry.origin
+    if isinstance(geometry, Grid) and geometry.transform.b == 0.0 == geometry.transform.d:
+        return round(geometry.transform.f / geometry.transform.e), round(geometry.transform.c / geometry.transform.a)
+    return 0, 0
+
+
 _CELL_DEG = 0.005
 
 
@@ -253,7 +266,8 @@ def dense_rowcol(geometry: Geometry, lon: ArrayLike, lat: ArrayLike) -> tuple[Fl
 
     Args:
         geometry: the scene's geometry.
-        lon, lat: degrees, of one shape.
+        lon: degrees.
+        lat: degrees, of the same shape.
 
     Returns:
         Continuous rows and columns.

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from imagery.acquire import acquisition_for, from_json, to_json
 from imagery.errors import RasterError
 from imagery.files import file_sha256, replacing
-from imagery.geometry import GcpGrid, Grid, Window
+from imagery.geometry import GcpGrid, Geometry, Grid, Window
 from imagery.labels import SCENE_TAG, Labels, read_labels
 from imagery.scene import Pixels, Provenance, Scene
 from imagery.sensors import SENSORS
@@ -174,13 +174,11 @@ def write_geotiff(scene: Scene, path: Path) -> None:
         "compress": "deflate",
         "predictor": 3,
     }
-    geometry = scene.geometry
-    if isinstance(geometry, Grid):
-        profile |= {"driver": "COG", "crs": geometry.crs_wkt, "transform": geometry.transform, "blocksize": 512}
-    elif isinstance(geometry, GcpGrid):
-        profile |= {"driver": "GTiff", "crs": "EPSG:4326", "gcps": _gcps(geometry), "tiled": True}
+    profile |= georeference(scene.geometry)
+    if isinstance(scene.geometry, Grid):
+        profile |= {"driver": "COG", "blocksize": 512}
     else:
-        raise RasterError(f"scene {scene.id} has a geometry of type {type(geometry).__name__}; cannot write it")
+        profile |= {"driver": "GTiff", "tiled": True}
     with replacing(path) as partial:
         try:
             with rasterio.open(partial, "w", **profile) as dataset:
@@ -189,6 +187,19 @@ def write_geotiff(scene: Scene, path: Path) -> None:
                 dataset.update_tags(**{SCENE_TAG: json.dumps(_describe(scene)), "UNIT": scene.unit})
         except RasterioError as error:
             raise RasterError(f"{path} cannot be written: {error}") from error
+
+
+def georeference(geometry: Geometry) -> dict[str, Any]:
+    """A geometry as rasterio's options for a new file.
+
+    Raises:
+        RasterError: if it is neither a grid nor control points.
+    """
+    if isinstance(geometry, Grid):
+        return {"crs": geometry.crs_wkt, "transform": geometry.transform}
+    if isinstance(geometry, GcpGrid):
+        return {"crs": "EPSG:4326", "gcps": _gcps(geometry)}
+    raise RasterError(f"a geometry of type {type(geometry).__name__} cannot be written; give a Grid or a GcpGrid")
 
 
 def _geometry(dataset: Any, path: Path) -> Grid | GcpGrid:
@@ -234,5 +245,6 @@ def _describe(scene: Scene) -> dict[str, Any]:
             "sha256": provenance.sha256,
             "attribution": provenance.attribution,
             "notes": provenance.notes,
+            "missing": provenance.missing,
         },
     }

@@ -125,6 +125,7 @@ def _own_labels(stored: dict[str, Any], path: Path) -> Labels:
                 sha256=tuple(known["sha256"]),
                 attribution=known["attribution"],
                 notes=tuple(known["notes"]),
+                missing=tuple(known["missing"]),
             ),
         )
     except (KeyError, TypeError, ValueError) as error:

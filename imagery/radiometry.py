@@ -13,18 +13,21 @@ def linear_intensity(data: NDArray[np.float32], unit: Unit) -> NDArray[np.float3
     """Radar pixels as linear intensity (power).
 
     Args:
-        data: pixels, any shape; NaN stays NaN.
+        data: pixels, any shape; NaN stays NaN. Where thermal noise was subtracted, ``sigma0`` of dark water scatters
+            about zero: the detectors' statistics are of powers, so what is below zero becomes zero here. A mean over
+            many pixels, as of a region's sigma0, is to be taken of the pixels themselves.
         unit: their unit; ``sigma0_db`` is 10 log10 of sigma0, ``amplitude`` the square root of intensity.
 
     Returns:
-        float32 of the same shape: sigma0, or intensity in the file's own scale where it is not calibrated.
+        float32 of the same shape, nowhere negative: sigma0 or gamma0, or intensity in the file's own scale where it is
+        not calibrated.
 
     Raises:
         UnitError: if the pixels are reflectance.
     """
     match unit:
-        case "sigma0" | "intensity":
-            return data
+        case "sigma0" | "gamma0" | "intensity":
+            return np.maximum(data, np.float32(0.0))
         case "sigma0_db":
             return np.asarray(np.exp(data * np.float32(np.log(10.0) / 10.0)))
         case "amplitude":

@@ -59,7 +59,7 @@ class Provenance:
     Attributes:
         source: kind of source, such as ``folder`` or ``simulated``.
         ids: product or file names, in order.
-        sha256: one hex digest per id, empty where there is no file (a simulation).
+        sha256: one hex digest per id, '' where it is not known; no entries where there is no file (a simulation).
         attribution: the credit the data's licence asks for, empty if none is known.
         notes: what was assumed on the way in, a sentence each.
         missing: parts that could not be had, a sentence each; their pixels are not valid.

@@ -6,17 +6,18 @@ are fixed to the scene's first pixel, so the answer for a pixel never depends on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from imagery.geometry import Window, pixel_size_m
+from imagery.geometry import Geometry, Window, first_pixel, pixel_size_m
 from imagery.land import Land, LandOnScene
 from imagery.radiometry import linear_intensity
 from imagery.scene import Scene
+from imagery.sensors import measured_bands
 
 BLOCK_PX = 4
 
@@ -28,6 +29,7 @@ SHORE_MARGIN_M = 200.0
 _SHORE_PX = 3
 
 _CELL_BLOCKS = 16  # 64 px: the side over which 'is there data' and 'how bright is water' are judged
+_CELL_PX = _CELL_BLOCKS * BLOCK_PX
 
 # A radar block counts as ground where it is 6 dB above the calmer water around it and from 10 dB below to 6 dB above
 # the scene's land: wind can brighten water by 6 dB over a slick, but not to near the level of land at the same time,
@@ -81,7 +83,7 @@ class SurfaceMap:
     """Surface classes of one scene.
 
     Attributes:
-        shape_hw: (height, width) of the scene in pixels.
+        window: pixels that the blocks and cells cover, from the corner of a cell; it may reach outside the scene.
         land: land polygons on the scene, None where no land is known.
         ground: (blocks, blocks) bool, True = tidal or unmapped ground joined to the shore.
         cloud: (blocks, blocks) bool, True = cloud.
@@ -91,7 +93,7 @@ class SurfaceMap:
         empty: (cells, cells) bool, True = no proof that this 64 px cell holds data at all.
     """
 
-    shape_hw: tuple[int, int]
+    window: Window
     land: LandOnScene | None
     ground: NDArray[np.bool_]
     cloud: NDArray[np.bool_]
@@ -103,7 +105,7 @@ class SurfaceMap:
         """Classes of the pixels of a window.
 
         Args:
-            window: pixels wanted; outside the scene all is `Surface.NO_DATA`.
+            window: pixels wanted; outside the map's own window all is `Surface.NO_DATA` or land.
             valid: (height, width) bool, True = the sensor measured the pixel.
 
         Returns:
@@ -111,15 +113,18 @@ class SurfaceMap:
         """
         rows = np.arange(window.row, window.row + window.height)
         cols = np.arange(window.col, window.col + window.width)
-        inside = np.ix_(
-            np.clip(rows, 0, self.shape_hw[0] - 1) // BLOCK_PX, np.clip(cols, 0, self.shape_hw[1] - 1) // BLOCK_PX
-        )
+        block_rows, block_cols = self._blocks(rows, cols)
+        inside = np.ix_(block_rows, block_cols)
         cells = (inside[0] // _CELL_BLOCKS, inside[1] // _CELL_BLOCKS)
+        known = np.outer(
+            (rows >= self.window.row) & (rows < self.window.row + self.window.height),
+            (cols >= self.window.col) & (cols < self.window.col + self.window.width),
+        )
         out = np.full(window.shape_hw, Surface.SEA, np.uint8)
         out[self.ground[inside]] = Surface.INTERTIDAL
         out[self.near_cloud[inside]] = Surface.NEAR_CLOUD
         out[self.cloud[inside]] = Surface.CLOUD
-        out[self.empty[cells] | ~valid] = Surface.NO_DATA
+        out[self.empty[cells] | ~valid | ~known] = Surface.NO_DATA
         if self.land is not None:
             around = window.padded(_SHORE_PX)
             land = self.land.mask(around)
@@ -129,10 +134,19 @@ class SurfaceMap:
             out[land[core]] = Surface.LAND
         return out
 
+    def unseen(self) -> SurfaceMap:
+        """The same land, and nowhere proof of data: for a scene that nothing can be sought in."""
+        return replace(self, empty=np.ones_like(self.empty))
+
+    def _blocks(self, rows: ArrayLike, cols: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row and column of the blocks that pixels lie in; the nearest where they lie outside the map's window."""
+        row = np.clip(np.asarray(rows, np.int64) - self.window.row, 0, self.window.height - 1)
+        col = np.clip(np.asarray(cols, np.int64) - self.window.col, 0, self.window.width - 1)
+        return row // BLOCK_PX, col // BLOCK_PX
+
     def at(self, rows: ArrayLike, cols: ArrayLike, shore_distance_m: NDArray[np.float64]) -> NDArray[np.str_]:
         """Surface names (see `models.detections.Detections.surface`) at places, from shore distance and the blocks."""
-        block_rows = np.clip(np.round(np.asarray(rows)).astype(int), 0, self.shape_hw[0] - 1) // BLOCK_PX
-        block_cols = np.clip(np.round(np.asarray(cols)).astype(int), 0, self.shape_hw[1] - 1) // BLOCK_PX
+        block_rows, block_cols = self._blocks(np.round(np.asarray(rows)), np.round(np.asarray(cols)))
         names = np.where(self.near_cloud[block_rows, block_cols], "near_cloud", "sea").astype("<U10")
         names[self.ground[block_rows, block_cols]] = "intertidal"
         at_shore = (shore_distance_m < SHORE_MARGIN_M) | self.near_ground[block_rows, block_cols]
@@ -154,7 +168,7 @@ def map_surface(scene: Scene, land: Land | None, region: Window | None = None) -
         Its surface map.
     """
     on_scene = land.on(scene.geometry) if land is not None else None
-    blocks = _block_means(scene, on_scene, region or scene.window)
+    blocks = _block_means(scene, on_scene, _whole_cells(scene.geometry, (region or scene.window).padded(_AROUND_PX)))
     cloud, near_cloud = _clouds(scene, blocks)
     bright = _is_ground(scene, blocks) & ~(cloud | near_cloud)
     # opened together with the land: a fringe along the shore stays, a ship at a quay does not
@@ -162,7 +176,7 @@ def map_surface(scene: Scene, land: Land | None, region: Window | None = None) -
     # what is not water in the short-wave infrared is ground wherever it lies; radar alone cannot tell squall from bank
     ground = extended if scene.sensor.kind == "optical" else _joined_to(blocks.touches_land, extended, _block_m(scene))
     return SurfaceMap(
-        shape_hw=scene.shape_hw,
+        window=blocks.window,
         land=on_scene,
         ground=ground,
         cloud=cloud,
@@ -174,54 +188,63 @@ def map_surface(scene: Scene, land: Land | None, region: Window | None = None) -
 
 @dataclass(frozen=True, kw_only=True)
 class _Blocks:
-    """Means over 4 x 4 pixels: brightness and blue of what is not land (NaN elsewhere), and what the cells hold."""
+    """Means over 4 x 4 pixels: brightness and blue of what is not land (NaN elsewhere); what blocks and cells hold."""
 
+    window: Window
     bright: NDArray[np.float32]
     blue: NDArray[np.float32]
-    seen: NDArray[np.bool_]
+    measured: NDArray[np.bool_]  # blocks with a valid pixel
+    seen: NDArray[np.bool_]  # cells with enough of them
     touches_land: NDArray[np.bool_]
     land_level: float
 
 
-def _block_means(scene: Scene, land: LandOnScene | None, region: Window) -> _Blocks:
-    """Read the region and what is around it once, in strips of one cell's height."""
-    height, width = scene.shape_hw
-    shape = (-(-height // BLOCK_PX), -(-width // BLOCK_PX))
+def _whole_cells(geometry: Geometry, window: Window) -> Window:
+    """The window grown to whole cells, whose corners lie on the same ground however the scene was cut."""
+    first_row, first_col = first_pixel(geometry)
+    row = window.row - (window.row + first_row) % _CELL_PX
+    col = window.col - (window.col + first_col) % _CELL_PX
+    return Window(
+        row=row,
+        col=col,
+        height=-(-(window.row + window.height - row) // _CELL_PX) * _CELL_PX,
+        width=-(-(window.col + window.width - col) // _CELL_PX) * _CELL_PX,
+    )
+
+
+def _block_means(scene: Scene, land: LandOnScene | None, window: Window) -> _Blocks:
+    """Read a window of whole cells once, in strips of one cell's height."""
+    shape = (window.height // BLOCK_PX, window.width // BLOCK_PX)
     bright, blue = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    touches_land = np.zeros(shape, bool)
-    strip_px = BLOCK_PX * _CELL_BLOCKS
-    cells = (-(-height // strip_px), -(-width // strip_px))
-    seen = np.zeros(cells, bool)
-    on_land_values = []
-    around = region.padded(_AROUND_PX).intersection(scene.window) or region
-    first_col, end_col = around.col // strip_px, -(-(around.col + around.width) // strip_px)
-    cell_cols = slice(first_col, end_col)
-    block_cols = slice(first_col * _CELL_BLOCKS, min(end_col * _CELL_BLOCKS, shape[1]))
-    for cell_row in range(around.row // strip_px, -(-(around.row + around.height) // strip_px)):
-        strip = Window(
-            row=cell_row * strip_px, col=first_col * strip_px, height=strip_px, width=(end_col - first_col) * strip_px
-        )
+    measured, touches_land = np.zeros(shape, bool), np.zeros(shape, bool)
+    seen = np.zeros((window.height // _CELL_PX, window.width // _CELL_PX), bool)
+    on_land_values = [np.empty(0, np.float32)]
+    for cell_row in range(len(seen)):
+        strip = Window(row=window.row + cell_row * _CELL_PX, col=window.col, height=_CELL_PX, width=window.width)
+        into = slice(cell_row * _CELL_BLOCKS, (cell_row + 1) * _CELL_BLOCKS)
+        on_land = land.mask(strip) if land is not None else np.zeros(strip.shape_hw, bool)
+        touches_land[into] = _block_sum(on_land, BLOCK_PX) > 0
+        if strip.intersection(scene.window) is None:
+            continue
         pixels = scene.read(strip)
         valid = unclipped = pixels.measured
         if scene.clip_value is not None:
             unclipped = np.asarray(valid & (pixels.data > scene.clip_value).any(axis=0))
-        seen[cell_row, cell_cols] = _block_sum(unclipped, strip_px)[0] > _DATA_SHARE * np.maximum(
-            _block_sum(valid, strip_px)[0], 1
+        seen[cell_row] = _block_sum(unclipped, _CELL_PX)[0] > _DATA_SHARE * np.maximum(
+            _block_sum(valid, _CELL_PX)[0], 1
         )
-        on_land = land.mask(strip) if land is not None else np.zeros(strip.shape_hw, bool)
-        block_rows = slice(cell_row * _CELL_BLOCKS, min((cell_row + 1) * _CELL_BLOCKS, shape[0]))
-        into = (block_rows, block_cols)
-        keep = (slice(0, block_rows.stop - block_rows.start), slice(0, block_cols.stop - block_cols.start))
+        measured[into] = _block_sum(valid, BLOCK_PX) > 0
         value, blue_value = _brightness(scene, pixels.data)
-        bright[into] = _block_mean(value, valid & ~on_land)[keep]
-        blue[into] = _block_mean(blue_value, valid & ~on_land)[keep]
-        touches_land[into] = (_block_sum(on_land, BLOCK_PX) > 0)[keep]
+        bright[into] = _block_mean(value, valid & ~on_land)
+        blue[into] = _block_mean(blue_value, valid & ~on_land)
         land_means = _block_mean(value, valid & on_land)
         on_land_values.append(land_means[np.isfinite(land_means)])
     on_land_all = np.concatenate(on_land_values)
     return _Blocks(
+        window=window,
         bright=bright,
         blue=blue,
+        measured=measured,
         seen=seen,
         touches_land=touches_land,
         land_level=float(np.median(on_land_all)) if len(on_land_all) else np.inf,
@@ -232,7 +255,7 @@ def _brightness(scene: Scene, data: NDArray[np.float32]) -> tuple[NDArray[np.flo
     """The band in which ground stands out, and blue (zeros for radar)."""
     if scene.sensor.kind == "sar":
         return linear_intensity(data[0], scene.unit), np.zeros_like(data[0])
-    name = next((b for b in ("b11", "b08", "b04") if b in scene.bands), scene.bands[-1])
+    name = next((b for b in ("b11", "b08", "b04") if b in scene.bands), measured_bands(scene.bands)[-1])
     blue = data[scene.bands.index("b02")] if "b02" in scene.bands else np.zeros_like(data[0])
     return data[scene.bands.index(name)], blue
 
@@ -248,10 +271,8 @@ def _is_ground(scene: Scene, blocks: _Blocks) -> NDArray[np.bool_]:
 
 def _water_level(bright: NDArray[np.float32]) -> NDArray[np.float32]:
     """Brightness of the calmer water of the 5 x 5 cells (3 km) around each block; infinite where there is none."""
-    cells = (-(-bright.shape[0] // _CELL_BLOCKS), -(-bright.shape[1] // _CELL_BLOCKS))
-    padded = np.full((cells[0] * _CELL_BLOCKS, cells[1] * _CELL_BLOCKS), np.nan, np.float32)
-    padded[: bright.shape[0], : bright.shape[1]] = bright
-    by_cell = padded.reshape(cells[0], _CELL_BLOCKS, cells[1], _CELL_BLOCKS).swapaxes(1, 2).reshape(*cells, -1)
+    cells = (bright.shape[0] // _CELL_BLOCKS, bright.shape[1] // _CELL_BLOCKS)
+    by_cell = bright.reshape(cells[0], _CELL_BLOCKS, cells[1], _CELL_BLOCKS).swapaxes(1, 2).reshape(*cells, -1)
     low = np.full(cells, np.nan, np.float32)
     has = np.isfinite(by_cell).mean(axis=2) > 0.1
     low[has] = np.nanmedian(by_cell[has], axis=1)
@@ -260,8 +281,7 @@ def _water_level(bright: NDArray[np.float32]) -> NDArray[np.float32]:
     level = np.full(cells, np.inf, np.float32)
     known = np.isfinite(around).any(axis=0)
     level[known] = np.nanpercentile(around[:, known], _WATER_QUANTILE, axis=0)
-    full = np.asarray(np.kron(level, np.ones((_CELL_BLOCKS, _CELL_BLOCKS), np.float32)), np.float32)
-    return full[: bright.shape[0], : bright.shape[1]]
+    return np.asarray(np.kron(level, np.ones((_CELL_BLOCKS, _CELL_BLOCKS), np.float32)), np.float32)
 
 
 def _shifted(array: NDArray[np.float32], d_row: int, d_col: int) -> NDArray[np.float32]:
@@ -289,7 +309,11 @@ def _clouds(scene: Scene, blocks: _Blocks) -> tuple[NDArray[np.bool_], NDArray[n
     core = is_cloud[labels]
     if not core.any():
         return none, none
-    share = ndimage.uniform_filter(core.astype(np.float64), _BROKEN_CLOUD_BLOCKS, mode="nearest")
+    clouded, measured = (
+        ndimage.uniform_filter(mask.astype(np.float64), _BROKEN_CLOUD_BLOCKS, mode="constant")
+        for mask in (core, blocks.measured)
+    )
+    share = np.divide(clouded, measured, out=np.zeros_like(clouded), where=measured > 1e-9)
     cloud = ndimage.binary_dilation(core, structure=_EIGHT)
     near = ndimage.distance_transform_edt(~cloud) * _block_m(scene) <= _CLOUD_MARGIN_M
     return cloud, (near | (share > _BROKEN_CLOUD_SHARE)) & ~cloud

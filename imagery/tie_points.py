@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from numpy.typing import ArrayLike, NDArray
 
 from imagery.acquisition import MODE_TIME_SIGMA_S, AcquisitionSample, TimeArray, add_seconds, utc64, view
 from imagery.errors import AnnotationError
 from imagery.geometry import FloatArray, wrap_lon
+from imagery.xml_documents import parse_xml
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0  # exact, SI
 
@@ -26,6 +25,69 @@ SPEED_OF_LIGHT_M_S = 299_792_458.0  # exact, SI
 ANNOTATION_INCIDENCE_SIGMA_DEG = 0.04
 ANNOTATION_RANGE_SIGMA_M = 10.0
 ANNOTATION_LOOK_SIGMA_DEG = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TiePoints:
+    """What a Sentinel-1 annotation says of its geolocation grid, and where the platform was at each point.
+
+    Attributes:
+        lines: (n,) image lines, rising; whole numbers at pixel centres.
+        pixels: (m,) image samples, rising, likewise.
+        time: (n, m) UTC zero-Doppler times, datetime64[us].
+        lon, lat: (n, m) degrees, WGS 84.
+        height_m: (n, m) height of the terrain that the point was put on, above the ellipsoid.
+        slant_range_m: (n, m) half of c times the two-way delay.
+        incidence_deg: (n, m) degrees.
+        position_m, velocity_m_s: (n, m, 3) Earth-fixed state of the platform at the points' times.
+        mode: acquisition mode, such as ``IW``.
+    """
+
+    lines: FloatArray
+    pixels: FloatArray
+    time: TimeArray
+    lon: FloatArray
+    lat: FloatArray
+    height_m: FloatArray
+    slant_range_m: FloatArray
+    incidence_deg: FloatArray
+    position_m: FloatArray
+    velocity_m_s: FloatArray
+    mode: str
+
+
+def read_tie_points(root: Element) -> TiePoints:
+    """Tie points and orbit of a Sentinel-1 level-1 annotation (``annotation/*.xml`` of a SAFE).
+
+    Args:
+        root: root element of the file, from `imagery.xml_documents.parse_xml`.
+
+    Raises:
+        AnnotationError: if it has no whole tie-point grid, or no orbit that spans it.
+    """
+    points = root.findall("./geolocationGrid/geolocationGridPointList/geolocationGridPoint")
+    grid = _sorted_grid(_numbers(points, "line"), _numbers(points, "pixel"))
+    time = read_times(points, "azimuthTime")[grid.order]
+    lon, lat, height, delay_s, incidence_deg = (
+        _numbers(points, name)[grid.order]
+        for name in ("longitude", "latitude", "height", "slantRangeTime", "incidenceAngle")
+    )
+    if np.any(np.abs(lat) > 90.0) or np.any(np.abs(lon) > 360.0):
+        raise AnnotationError("the annotation's tie points hold impossible latitudes or longitudes")
+    position_m, velocity_m_s = orbit_at(root.findall("./generalAnnotation/orbitList/orbit"), time)
+    return TiePoints(
+        lines=grid.lines,
+        pixels=grid.pixels,
+        time=time,
+        lon=lon,
+        lat=lat,
+        height_m=height,
+        slant_range_m=delay_s * SPEED_OF_LIGHT_M_S / 2.0,
+        incidence_deg=incidence_deg,
+        position_m=position_m,
+        velocity_m_s=velocity_m_s,
+        mode=root.findtext("./adsHeader/mode", "").strip().upper(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,36 +172,27 @@ class TiePointAcquisition:
         Raises:
             AnnotationError: not XML, hostile, or without a whole tie-point grid and orbit.
         """
-        try:
-            root = fromstring(xml, forbid_dtd=True)
-        except DefusedXmlException as error:
-            raise AnnotationError(f"the annotation declares a DTD or entities and was refused: {error}") from error
-        except (ParseError, ValueError, LookupError) as error:  # the latter two: an impossible encoding
-            raise AnnotationError(f"the annotation is not well-formed XML: {error}") from error
-        points = root.findall("./geolocationGrid/geolocationGridPointList/geolocationGridPoint")
-        grid = _sorted_grid(_numbers(points, "line"), _numbers(points, "pixel"))
-        time = _times(points, "azimuthTime")[grid.order]
-        lon, lat, height, delay_s, incidence_deg = (
-            _numbers(points, name)[grid.order]
-            for name in ("longitude", "latitude", "height", "slantRangeTime", "incidenceAngle")
-        )
-        if np.any(np.abs(lat) > 90.0) or np.any(np.abs(lon) > 360.0):
-            raise AnnotationError("the annotation's tie points hold impossible latitudes or longitudes")
-        position_m, velocity_m_s = _orbit_at(root.findall("./generalAnnotation/orbitList/orbit"), time)
-        seen = view(lon, lat, height, position_m, velocity_m_s)
-        mode = root.findtext("./adsHeader/mode", "").strip().upper()
+        points = read_tie_points(parse_xml(xml, "the annotation"))
+        return cls.from_tie_points(points, row_offset=row_offset, col_offset=col_offset)
+
+    @classmethod
+    def from_tie_points(
+        cls, points: TiePoints, *, row_offset: float = 0.0, col_offset: float = 0.0
+    ) -> TiePointAcquisition:
+        """Likewise from tie points that were read already."""
+        seen = view(points.lon, points.lat, points.height_m, points.position_m, points.velocity_m_s)
         return cls(
-            lines=grid.lines,
-            pixels=grid.pixels,
-            time=time,
-            slant_range_m=delay_s * SPEED_OF_LIGHT_M_S / 2.0,
-            incidence_deg=incidence_deg,
+            lines=points.lines,
+            pixels=points.pixels,
+            time=points.time,
+            slant_range_m=points.slant_range_m,
+            incidence_deg=points.incidence_deg,
             look_azimuth_deg=seen.look_azimuth_deg,
             heading_deg=seen.heading_deg,
             platform_speed_m_s=seen.platform_speed_m_s,
             row_offset=row_offset,
             col_offset=col_offset,
-            time_sigma_s=MODE_TIME_SIGMA_S.get(mode, max(MODE_TIME_SIGMA_S.values())),
+            time_sigma_s=MODE_TIME_SIGMA_S.get(points.mode, max(MODE_TIME_SIGMA_S.values())),
         )
 
     @cached_property
@@ -244,7 +297,7 @@ def _numbers(elements: list[Element], path: str) -> FloatArray:
     return values
 
 
-def _times(elements: list[Element], path: str) -> TimeArray:
+def read_times(elements: list[Element], path: str) -> TimeArray:
     """UTC times at a path below every element, datetime64[us]."""
     texts = _texts(elements, path)
     try:
@@ -254,12 +307,12 @@ def _times(elements: list[Element], path: str) -> TimeArray:
         raise AnnotationError(f"the annotation's {path} is not a time: {error}") from error
 
 
-def _orbit_at(orbit: list[Element], time: TimeArray) -> tuple[FloatArray, FloatArray]:
+def orbit_at(orbit: list[Element], time: TimeArray) -> tuple[FloatArray, FloatArray]:
     """Earth-fixed platform position (m) and velocity (m/s), each (..., 3), at times within the state vectors.
 
     Cubic Hermite between vectors: over the 10 s of Sentinel-1 it errs by h^4 n^4 r / 384 = 0.3 mm.
     """
-    vector_time = _times(orbit, "time")
+    vector_time = read_times(orbit, "time")
     position, velocity = (
         np.stack([_numbers(orbit, f"{name}/{axis}") for axis in "xyz"], axis=-1) for name in ("position", "velocity")
     )

@@ -89,7 +89,8 @@ class BrightTarget:
         """Level, and excess over the ring in units of `EXCESS_UNIT`, of each pixel of a padded window."""
         config = self.config
         bands = {name: pixels.data[i] for i, name in enumerate(scene.bands)}
-        sought = testable(classes) & pixels.valid.all(axis=0)
+        used = [scene.bands.index(name) for name in ("b03", "b08", "b11") if name in scene.bands]
+        sought = testable(classes) & pixels.valid[used].all(axis=0)
         nir = np.where(sought, bands["b08"], np.float32(0.0))
         dark = bands["b11"] if "b11" in bands else bands["b08"]
         water = sought & (bands["b03"] - dark > config.water_index * (bands["b03"] + dark))

@@ -16,6 +16,7 @@ from imagery.geometry import Window
 from imagery.land import Land
 from imagery.scene import Pixels, Scene
 from imagery.surface import SOUGHT, SurfaceMap
+from imagery.thermal_noise import with_thermal_noise
 from imagery.tiling import Tile, tiles
 from models.cfar import ALARM, GROW
 from models.detections import Detections
@@ -108,7 +109,9 @@ def detect(
 
     Raises:
         DetectorError: if the detector does not fit the scene.
+        NoWaterError: if the scene shows no open water.
     """
+    scene = with_thermal_noise(scene)
     ready = detector.prepare(scene, surface)
     region = region or scene.window
     sought = region.padded(_MARGIN_PX).intersection(scene.window) or scene.window

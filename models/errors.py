@@ -7,3 +7,7 @@ class ModelError(Exception):
 
 class DetectorError(ModelError):
     """A detector that does not exist or cannot run on this scene."""
+
+
+class NoWaterError(DetectorError):
+    """A scene that shows no open water: nothing can be sought in it, and nothing was observed."""

@@ -14,7 +14,7 @@ from imagery.scene import Pixels, Scene
 from imagery.surface import SurfaceMap
 from models.cfar import ALARM, GROW, UNTESTABLE, CfarConfig, cfar
 from models.detector import settings_name, testable
-from models.errors import DetectorError
+from models.errors import DetectorError, NoWaterError
 from models.hot_pixels import SIDELOBE_RATIO, HullRules
 
 # K clutter of order 1 and 4.4 looks, spikier than any sea in the design notes, exceeds its mean by 14.3 dB once in 1e6
@@ -124,29 +124,47 @@ def _sea_statistics(scene: Scene, surface: SurfaceMap) -> tuple[tuple[float, ...
     windows stands for water without them. Used only where the sensor does not state its looks.
 
     Raises:
-        DetectorError: if none of the windows shows sea.
+        NoWaterError: if nowhere a window's worth of open water is seen.
     """
-    height, width = scene.shape_hw
-    rows = np.unique(np.linspace(0, max(height - _SAMPLE_PX, 0), _SAMPLES_PER_SIDE).astype(int))
-    cols = np.unique(np.linspace(0, max(width - _SAMPLE_PX, 0), _SAMPLES_PER_SIDE).astype(int))
+    judged = surface.window  # not the scene: of a whole product, only the part around an area may have been fetched
+    few, all_ = (_corners(judged, count) for count in (_SAMPLES_PER_SIDE, None))
     levels: list[list[float]] = [[] for _ in scene.bands]
-    looks = []
-    for row in rows:
-        for col in cols:
-            window = Window(row=int(row), col=int(col), height=_SAMPLE_PX, width=_SAMPLE_PX)
-            pixels = scene.read(window)
-            water = testable(surface.classes(window, pixels.measured))
-            for band in range(len(scene.bands)):
-                values = linear_intensity(pixels.data[band], scene.unit)[water & pixels.valid[band]].astype(float)
-                if len(values) < _SAMPLE_PX**2 // 4 or not values.mean() > 0:
-                    continue
-                levels[band].append(float(np.median(values)))
-                if values.var() > 0:
-                    looks.append(float(values.mean() ** 2 / values.var()))
-    if not levels[0]:
-        raise DetectorError(
-            f"scene {scene.id} shows no open water in any of {len(rows) * len(cols)} sample windows; "
-            "choose an area at sea"
+    looks: list[float] = []
+    for corners in (few, all_):
+        for row, col in corners:
+            _sample(scene, surface, row, col, levels, looks)
+        if levels[0]:
+            break
+    else:
+        raise NoWaterError(
+            f"scene {scene.id} shows no open water around the area; choose an area at sea, or other dates"
         )
     per_band = tuple(float(np.median(level)) if level else float(np.median(levels[0])) for level in levels)
     return per_band, float(np.clip(np.percentile(looks, 90), 1.0, 50.0)) if looks else 1.0
+
+
+def _corners(around: Window, per_side: int | None) -> list[tuple[int, int]]:
+    """First pixels of sample windows, so many per side, or one beside the other."""
+    steps = []
+    for start, length in ((around.row, around.height), (around.col, around.width)):
+        last = max(length - _SAMPLE_PX, 0)
+        places = np.linspace(0, last, per_side) if per_side else np.arange(0, last + 1, _SAMPLE_PX)
+        steps.append((start + np.unique(places.astype(int))).tolist())
+    return [(row, col) for row in steps[0] for col in steps[1]]
+
+
+def _sample(
+    scene: Scene, surface: SurfaceMap, row: int, col: int, levels: list[list[float]], looks: list[float]
+) -> None:
+    """Add the level of each band, and the looks, of the water in one window, if it is mostly water."""
+    window = Window(row=row, col=col, height=_SAMPLE_PX, width=_SAMPLE_PX)
+    pixels = scene.read(window)
+    water = testable(surface.classes(window, pixels.measured))
+    for band in range(len(scene.bands)):
+        sea = water & pixels.valid[band]
+        values = linear_intensity(pixels.data[band], scene.unit)[sea].astype(float)
+        if len(values) < _SAMPLE_PX**2 // 4 or not values.mean() > 0:
+            continue
+        levels[band].append(float(np.median(values)) or float(values.mean()))  # clamped noise has median 0
+        if values.var() > 0:
+            looks.append(float(values.mean() ** 2 / values.var()))

@@ -142,7 +142,7 @@ def score(
 
 @app.command()
 def detect(
-    file: Annotated[Path, typer.Argument(help="A GeoTIFF or COG, radar or optical.")],
+    file: Annotated[Path, typer.Argument(help="A GeoTIFF, COG or SAFE product (folder or zip), radar or optical.")],
     out: Annotated[Path | None, typer.Option(help="GeoJSON to write; default FILE.detections.geojson here.")] = None,
     detector: Annotated[DetectorName, typer.Option(help="Which detector.")] = DetectorName.AUTO,
     as_json: Json = False,

@@ -11,6 +11,7 @@ from imagery.aoi import AreaOfInterest
 from imagery.files import replacing
 from imagery.geometry import footprint
 from imagery.geotiff import open_geotiff
+from imagery.safe import open_safe
 from imagery.surface import map_surface
 from models.detections import Detections
 from models.detector import detect
@@ -63,10 +64,10 @@ class FileResult:
 
 
 def detect_file(path: Path, out: Path, detector: str, progress: Callable[[int, int], None] | None = None) -> FileResult:
-    """Find the vessels in one raster file and write them as GeoJSON.
+    """Find the vessels in one raster file or product and write them as GeoJSON.
 
     Args:
-        path: radar or optical GeoTIFF, COG or other raster.
+        path: radar or optical GeoTIFF, COG or other raster; or a SAFE product, as a folder or a zip.
         out: GeoJSON to write, as a whole or not at all.
         detector: see `offing.detectors.DETECTORS`.
         progress: called with (tiles done, tiles in all).
@@ -80,7 +81,7 @@ def detect_file(path: Path, out: Path, detector: str, progress: Callable[[int, i
     """
     if not out.parent.is_dir():
         raise OutputError(f"there is no folder {out.parent}; make it, or give another file with --out")
-    scene = open_geotiff(path)
+    scene = open_safe(path) if path.is_dir() or path.suffix.lower() == ".zip" else open_geotiff(path)
     area = AreaOfInterest(name=path.stem, polygon=footprint(scene.geometry))
     land = osm_land_if_installed(area)
     surface = map_surface(scene, land)

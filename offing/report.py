@@ -38,6 +38,9 @@ _READING_ORDER = (
 )
 
 
+_MOST_FILES = 12  # run.json lists them all
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Marker:
     """A finding on a picture, in per cent of its width and height."""
@@ -119,7 +122,8 @@ def _scene(scored: SceneScore, findings: Any) -> dict[str, Any]:
         "ais_unseen": int((scored.ais_vessels["state"] == "unseen").sum()),
         "ais_unplaced": int((scored.ais_vessels["state"] == "unplaced").sum()),
         "notes": scored.notes,
-        "files": list(scene.provenance.ids),
+        "files": list(scene.provenance.ids[:_MOST_FILES]),
+        "more_files": max(0, len(scene.provenance.ids) - _MOST_FILES),
     }
 
 

@@ -19,7 +19,8 @@ from imagery.pictures import Picture, picture
 from imagery.scene import Scene
 from imagery.surface import Surface, map_surface
 from models.detections import Detections
-from models.detector import detect
+from models.detector import Found, detect
+from models.errors import NoWaterError
 from offing.ais.cross_check import cross_check
 from offing.ais.schema import AisData
 from offing.ais.verdict import CrossCheck, VesselTable
@@ -188,7 +189,11 @@ def score_look(
         region: the scene's pixels around the area.
     """
     area, scene = settings.config.area, look.scene
-    found = detect(scene, make_detector("auto", scene), look.surface, land, region=region, workers=settings.workers)
+    try:
+        found = detect(scene, make_detector("auto", scene), look.surface, land, region=region, workers=settings.workers)
+    except NoWaterError as error:
+        look = Look(scene=scene, surface=look.surface.unseen())
+        found = Found(detections=Detections.empty(), notes=(f"not observed: {error}",))
 
     def mine(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
         return np.asarray(area.contains(lon, lat) & ~seen_by(earlier, lon, lat))

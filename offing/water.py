@@ -23,6 +23,7 @@ from offing.status import WaterState
 
 TILE_M = 2000.0
 _STEP_M = 100.0  # places judged: 400 in a tile, so a share is good to about 2.5 %
+_FIRST_M = 45.0  # from the tile's corner: on pixel centres of the 10 m lattices, not on corners, where rounding decides
 
 _SEEN_BEFORE = "counted in another scene of the same pass"
 _REASONS = {
@@ -63,8 +64,8 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
         shapely.segmentize(area.unwrapped, 0.05), lambda xy: np.column_stack(to_utm.transform(xy[:, 0], xy[:, 1]))
     )
     west, south, east, north = outline.bounds
-    xs = np.arange(np.floor(west / TILE_M) * TILE_M + _STEP_M / 2, east, _STEP_M)
-    ys = np.arange(np.floor(south / TILE_M) * TILE_M + _STEP_M / 2, north, _STEP_M)
+    xs = np.arange(np.floor(west / TILE_M) * TILE_M + _FIRST_M, east, _STEP_M)
+    ys = np.arange(np.floor(south / TILE_M) * TILE_M + _FIRST_M, north, _STEP_M)
     x, y = (a.ravel() for a in np.meshgrid(xs, ys))
     inside = shapely.contains_xy(outline, x, y)
     x, y = x[inside], y[inside]

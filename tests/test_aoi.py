@@ -116,3 +116,13 @@ def test_bad_wkt_is_refused(text):
 def test_bad_geojson_is_refused(text):
     with pytest.raises(AreaError, match="bad"):
         AreaOfInterest.from_geojson("bad", text)
+
+
+def test_which_way_a_polygon_is_wound_does_not_matter():
+    corners = [(179, 10), (181, 10), (181, 11), (179, 11)]
+    one, other = (
+        AreaOfInterest.from_wkt("x", f"POLYGON (({', '.join(f'{x} {y}' for x, y in (*ring, ring[0]))}))")
+        for ring in (corners, corners[::-1])
+    )
+    assert one.polygon.equals(other.polygon)
+    assert one.bounds == (179, 10, -179, 11)

@@ -39,7 +39,7 @@ def sea_with_ships(path, ships=((80, 100, 12), (150, 40, 8)), **tags):
 def test_help_names_every_command():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("score", "detect", "demo", "doctor"):
+    for command in ("plan", "fetch", "score", "detect", "demo", "doctor"):
         assert command in result.stdout
 
 
@@ -98,6 +98,9 @@ def toml(tmp_path, text):
 GOOD = 'name = "x"\nbbox = [121.60, 37.90, 121.70, 37.95]\n'
 
 
+MAY = ["--from", "2019-05-01", "--to", "2019-05-31"]
+
+
 def bad_input(tmp_path):
     """(arguments, words) of commands that a person could type."""
     folder = tmp_path / "scenes"
@@ -119,7 +122,12 @@ def bad_input(tmp_path):
         (["detect", folder / "vv.tif", "--detector", "bright-target"], "needs optical reflectance"),
         (["score", "atlantis"], "no area or file"),
         (["score", good, "--source", "magic"], "no source"),
-        (["score", good], "not in this version"),
+        (["score", good], "needs dates"),
+        (["score", good, "--source", "stac:"], "no source"),
+        (["score", good, "--source", "stac:ftp://x"], "no source"),
+        (["plan", good, "--source", "sentinelhub#sentinel-9"], "no collection"),
+        (["plan", good, "--source", source, "--monthly-units", "0"], "positive number"),
+        (["fetch", good, *MAY], "SH_CLIENT_ID"),
         (["score", good, "--source", f"folder:{tmp_path / 'absent'}"], "not a folder"),
         (["score", good, "--source", source, "--from", "2019-05-02", "--to", "2019-05-01"], "ends before it starts"),
         (["score", good, "--source", source, "--from", "2019-05-02"], "both --from and --to"),
@@ -132,7 +140,11 @@ def bad_input(tmp_path):
     ]
 
 
-def test_bad_input_is_one_sentence_and_exit_2(tmp_path, no_land):
+def test_bad_input_is_one_sentence_and_exit_2(tmp_path, no_land, monkeypatch):
+    for name in ("SH_CLIENT_ID", "SH_CLIENT_SECRET", "SH_BASE_URL", "SH_TOKEN_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OFFING_CREDENTIALS", str(tmp_path / "none.toml"))
+    monkeypatch.setenv("OFFING_CACHE", str(tmp_path / "file" / "cache"))
     for args, words in bad_input(tmp_path):
         result = CliRunner().invoke(app, [str(a) for a in args])
         assert result.exit_code == 2, (args, result.output, result.exception)

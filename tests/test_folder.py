@@ -11,6 +11,8 @@ from imagery.aoi import AreaOfInterest
 from imagery.errors import RasterError, SourceError
 from imagery.fetchers.folder import FolderSource
 from imagery.geometry import Window
+from tests import sentinel2_builder
+from tests.safe_builder import SafeProduct, write_measurement
 from tests.support import UTM, write_tif
 
 ALWAYS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -179,3 +181,89 @@ def test_irish_sea_is_one_seamless_scene(real_data):
                 if dataset.bounds.left <= x < dataset.bounds.right and dataset.bounds.bottom < y <= dataset.bounds.top:
                     dn = int(next(dataset.sample([(x, y)]))[0])
                     assert got == pytest.approx(dn * 25 / 255 - 25, abs=1e-5)
+
+
+def test_a_pass_without_any_measured_pixel_is_refused_whatever_its_number_of_files(tmp_path):
+    whole = np.full((60, 60), np.nan, np.float32)
+    cut(tmp_path, whole, 60)
+    source = FolderSource(tmp_path)
+    with pytest.raises(RasterError, match="holds no valid pixel"):
+        source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    cut(tmp_path, whole, 30)
+    source = FolderSource(tmp_path)
+    with pytest.raises(RasterError, match="holds no valid pixel"):
+        source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD)
+    whole[59, 59] = 1.0
+    cut(tmp_path, whole, 30)
+    source = FolderSource(tmp_path)
+    assert source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD).read().valid.sum() == 1
+
+
+SAFE = "sar/safe/S1A_IW_GRDH_1SDV_20221014T205126_20221014T205155_045443_056F2D_861B.SAFE.zip"
+
+
+def test_safe_products_stand_beside_geotiffs_and_each_is_listed_once(real_data, tmp_path):
+    product = SafeProduct(real_data(SAFE))
+    inside = product.measurement("vv")
+    measured = write_measurement(
+        tmp_path / "measurement.tiff", product.text("", "vv"), [(500, 600, np.full((64, 64), 99, np.uint16))]
+    )
+    folder = tmp_path / "season"
+    folder.mkdir()
+    cut(folder, np.ones((40, 40), np.float32), 40)
+    product.write_zip(folder / f"{product.name}.zip", {inside: measured})
+    (folder / "broken.SAFE.zip").write_bytes(real_data(SAFE).read_bytes()[:1000])
+    (folder / "notes.txt").write_text("not a scene")
+    (folder / "old.SAFE").mkdir()
+    source = FolderSource(folder)
+    first, second = source.search(WORLD, *ALWAYS)
+    assert (second.id, second.sensor_name) == (product.name, "sentinel-1-iw-grd")
+    assert first.time.year == 2019
+    scene = source.fetch(second, WORLD)
+    assert (scene.id, scene.time) == (second.id, second.time)
+    assert scene.read(Window(row=500, col=600, height=64, width=64)).valid.all()
+    assert len(source.skipped) == 2
+    assert "broken.SAFE.zip is not a whole zip file" in source.skipped[0]
+    assert "old.SAFE has no manifest.safe" in source.skipped[1]
+    # the area and the dates hold for products too
+    sea = AreaOfInterest.from_bbox("sea", 133.8, 7.2, 134.2, 7.6)
+    assert [r.id for r in source.search(sea, *ALWAYS)] == [product.name]
+    assert source.search(sea, second.time, second.time) == []
+    # the same product as a folder: that one is taken, and the zip is named
+    product.unpack(folder, {inside: measured})
+    again = FolderSource(folder)
+    assert [r.id for r in again.search(WORLD, *ALWAYS)] == [first.id, product.name]
+    assert any("manifest" in note for note in again.fetch(second, WORLD).provenance.notes)
+    assert any(f"{product.name}.zip holds the same product as" in text for text in again.skipped)
+
+
+def test_safe_products_without_pixels_are_named(real_data, tmp_path):
+    (tmp_path / "x.zip").symlink_to(real_data(SAFE))
+    with pytest.raises(SourceError, match="holds no pixels"):
+        FolderSource(tmp_path).search(WORLD, *ALWAYS)
+    product = SafeProduct(real_data(SAFE))
+    dark = write_measurement(tmp_path / "dark.tiff", product.text("", "vv"))
+    folder = tmp_path / "dark"
+    folder.mkdir()
+    product.write_zip(folder / "x.zip", {product.measurement("vv"): dark})
+    source = FolderSource(folder)
+    with pytest.raises(RasterError, match=f"scene {product.name} of .* holds no valid pixel"):
+        source.fetch(source.search(WORLD, *ALWAYS)[0], WORLD)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_sentinel2_products_are_listed_by_their_level(zipped, tmp_path):
+    product = sentinel2_builder.Safe(numbers={b: np.full((600, 600), 1500, np.uint16) for b in ("b03", "b08")})
+    folder = tmp_path / "season"
+    folder.mkdir()
+    root = product.write(tmp_path if zipped else folder)
+    if zipped:
+        sentinel2_builder.zipped(root, folder / "any name.zip")
+    source = FolderSource(folder)
+    (ref,) = source.search(WORLD, *ALWAYS)
+    assert (ref.id, ref.sensor_name) == (product.name, "sentinel-2-l2a")
+    scene = source.fetch(ref, WORLD)
+    assert (scene.id, scene.time, scene.sensor.name) == (ref.id, ref.time, ref.sensor_name)
+    assert source.skipped == ()

@@ -235,6 +235,35 @@ def test_what_could_not_be_had_is_not_observed(tmp_path, monkeypatch):
     assert (gpd.read_parquet(tmp_path / "run" / "tiles.parquet")["state"] == "not_observed").all()
 
 
+@pytest.mark.parametrize("kind", ["cloud only", "no data over the area", "a strip of water"])
+def test_a_scene_that_shows_no_water_is_not_observed(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    config = two_tiles_of_one_pass(tmp_path, [(125.85, 37.76)])
+    rng = np.random.default_rng(0)
+    if kind == "cloud only":
+        data = (0.5 + 0.05 * rng.normal(size=(5, 900, 2600))).astype(np.float32)
+        names, tags = ("B02", "B03", "B04", "B08", "B11"), {"UNIT": "reflectance"}
+    else:
+        data = rng.gamma(4.4, 0.002 / 4.4, (1, 900, 2600)).astype(np.float32)
+        data[:, :, 10:] = np.nan  # too few pixels to judge the sea by
+        names, tags = ("VV",), {"UNIT": "sigma0"}
+    west = 125.85 if kind == "a strip of water" else 125.815
+    x, y = Transformer.from_crs(4326, 32651, always_xy=True).transform(west, 37.80)
+    transform = Affine(10, 0, round(x, -1), 0, -10, round(y, -1))
+    tags = {**tags, "ACQUIRED": "2019-05-14T02:20:00Z"}
+    write_tif(tmp_path / "useless.tif", data, descriptions=names, tags=tags, transform=transform)
+    scored = score(ScoreSettings(config=config, period=None, source=f"folder:{tmp_path}", ais=None))
+    assert len(scored.scenes) == 3
+    useless = scored.scenes[-1]
+    assert useless.scene.id == "useless"
+    assert set(useless.tiles["state"]) == {"not_observed"}
+    assert (useless.tiles["observed_km2"] == 0).all()
+    assert len(useless.findings) == 0
+    assert len(scored.findings) == 1  # the others go on
+    if kind != "cloud only":
+        assert any(note.startswith("not observed: ") for note in useless.notes)
+
+
 def test_tile_shares_are_those_of_the_pixels():
     grid = Grid.from_crs("EPSG:32651", UTM, (1000, 1000))
     data = np.random.default_rng(0).gamma(4.4, 0.002, (1, 1000, 1000)).astype(np.float32)

@@ -2,6 +2,7 @@ import importlib.util
 from datetime import UTC, datetime
 
 import numpy as np
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon
@@ -14,7 +15,7 @@ from imagery.sensors import SENTINEL2
 from imagery.surface import Surface, map_surface
 from tests.support import UTM, scene_of_array
 
-GRID = Grid.from_crs("EPSG:32651", UTM, (640, 640))
+GRID = Grid.from_crs("EPSG:32651", Affine(10, 0, 384000, 0, -10, 4198400), (640, 640))  # from the corner of a cell
 
 
 def coast(cols):
@@ -181,3 +182,31 @@ def test_a_region_is_judged_as_in_the_whole_scene():
     )
     far = Window(row=2900, col=3000, height=50, width=50)
     assert (part.classes(far, np.ones((50, 50), bool)) == Surface.NO_DATA).all()
+
+
+def test_how_a_scene_was_cut_does_not_matter():
+    """Cloud in pieces, flats and a hole: a piece from any corner is judged as the same pixels of the whole are."""
+    rng = np.random.default_rng(1)
+    grid = Grid.from_crs("EPSG:32651", UTM, (1500, 1600))
+    data = np.full((5, 1500, 1600), 0.02, np.float32) + rng.normal(0, 0.001, (5, 1500, 1600)).astype(np.float32)
+    for row, col in rng.integers(0, 1400, (60, 2)):
+        data[:, row : row + 40, col : col + 40] = 0.5
+    data[:, 700:800, 700:900] = np.nan
+    bands = SENTINEL2.bands
+    whole = scene_of_array(grid, data, bands=bands, unit="reflectance", sensor=SENTINEL2)
+    region = Window(row=450, col=500, height=500, width=550)
+    cut = Window(row=37, col=93, height=1400, width=1490)
+    part = scene_of_array(
+        grid.crop(cut),
+        data[(slice(None), *cut.slices_in(whole.window))],
+        bands=bands,
+        unit="reflectance",
+        sensor=SENTINEL2,
+    )
+    shifted = Window(row=region.row - cut.row, col=region.col - cut.col, height=region.height, width=region.width)
+    valid = np.isfinite(data[0])[region.slices_in(whole.window)]
+    lon, lat = grid.lonlat([-1000, 3000, 3000, -1000], [-1000, -1000, 540, 540])
+    land = Land(polygons=MultiPolygon([Polygon(np.column_stack([lon, lat]))]), source="made up")
+    expected = map_surface(whole, land, region).classes(region, valid)
+    np.testing.assert_array_equal(map_surface(part, land, shifted).classes(shifted, valid), expected)
+    assert {Surface.SEA, Surface.CLOUD, Surface.NEAR_CLOUD, Surface.LAND, Surface.NO_DATA} <= set(np.unique(expected))

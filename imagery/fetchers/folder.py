@@ -1,4 +1,4 @@
-"""A folder of GeoTIFFs as a source of scenes; files of one pass are one scene."""
+"""A folder of GeoTIFFs and SAFE products as a source of scenes; GeoTIFFs of one pass are one scene."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import shapely
 
 from imagery.acquire import acquisition_for
 from imagery.aoi import AreaOfInterest
-from imagery.errors import ImageryError, SourceError
+from imagery.errors import ImageryError, RasterError, SourceError
 from imagery.fetchers.base import SceneRef
-from imagery.geometry import footprint
-from imagery.geotiff import RasterFile, check_has_pixels, open_raster, scene_of
+from imagery.geometry import Window, footprint
+from imagery.geotiff import RasterFile, open_raster, scene_of
 from imagery.mosaic import mosaic
+from imagery.safe import SafeInfo, open_safe, safe_info
 from imagery.scene import Provenance, Scene
 from imagery.sensors import SENSORS
 
@@ -27,10 +28,12 @@ _log = logging.getLogger(__name__)
 # Tiles cut from one pass carry one time; separate slices of a pass (12 s apart and more) stay separate scenes.
 _SAME_PASS_S = 1.0
 
+_STRIP_PX = 512
+
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Scenes from the GeoTIFFs directly inside a folder.
+    """Scenes from the GeoTIFFs and SAFE products (folders named ``.SAFE``, or zips) directly inside a folder.
 
     Attributes:
         folder: the folder.
@@ -41,64 +44,111 @@ class FolderSource:
     def __post_init__(self) -> None:
         """Refuse a folder that is not there."""
         if not self.folder.is_dir():
-            raise SourceError(f"{self.folder} is not a folder; give folder:DIR with the GeoTIFFs of your scenes")
+            raise SourceError(f"{self.folder} is not a folder; give folder:DIR with your GeoTIFFs or SAFE products")
 
     @cached_property
-    def _files(self) -> tuple[tuple[RasterFile, ...], tuple[str, ...]]:
-        """Files that can be used, and a sentence for each that cannot."""
-        opened, skipped = [], []
-        for path in sorted(p for p in self.folder.iterdir() if p.suffix.lower() in (".tif", ".tiff")):
+    def _listing(self) -> _Listing:
+        """What can be used, and a sentence for each thing that cannot."""
+        found = _Listing(files=[], products={}, skipped=[])
+        for path in sorted(self.folder.iterdir()):
             try:
-                file = open_raster(path)
+                _add(path, found)
             except ImageryError as error:
-                skipped.append(str(error))
-                continue
-            if file.labels.time is None:
-                skipped.append(f"{path} does not say when it was acquired; name it ..._YYYYMMDDTHHMMSS.tif")
-                continue
-            opened.append(file)
-        if not opened:
-            why = f": {skipped[0]}" if skipped else ""
-            raise SourceError(f"{self.folder} holds no GeoTIFF that can be used as a scene{why}")
-        for text in skipped:
+                found.skipped.append(str(error))
+        if not found.files and not found.products:
+            why = f": {found.skipped[0]}" if found.skipped else ""
+            raise SourceError(f"{self.folder} holds no GeoTIFF and no SAFE product that can be used as a scene{why}")
+        for text in found.skipped:
             _log.warning("skipped: %s", text)
-        return tuple(opened), tuple(skipped)
+        return found
 
     @cached_property
     def _passes(self) -> dict[str, tuple[RasterFile, ...]]:
-        """Files by scene id."""
-        return _group_by_pass(self._files[0])
+        """GeoTIFFs by scene id."""
+        return _group_by_pass(self._listing.files)
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """A sentence for each file that could not be used."""
-        return self._files[1]
+        """A sentence for each file or product that could not be used."""
+        return tuple(self._listing.skipped)
 
     def search(self, area: AreaOfInterest, start: datetime, end: datetime) -> list[SceneRef]:
-        """Passes that touch the area with start <= time < end, ordered by (time, id)."""
-        refs = []
+        """Passes and products that touch the area with start <= time < end, ordered by (time, id)."""
+        refs = [
+            SceneRef(id=name, sensor_name=info.sensor_name, time=info.time, footprint=info.footprint)
+            for name, (_, info) in self._listing.products.items()
+        ]
         for scene_id, files in self._passes.items():
             labels = files[0].labels
             assert labels.time is not None  # files without a time were skipped
             outline = shapely.union_all([footprint(f.geometry) for f in files])
             outline = shapely.MultiPolygon([p for p in shapely.get_parts(outline) if p.geom_type == "Polygon"])
-            if start <= labels.time < end and outline.intersects(area.polygon):
-                refs.append(SceneRef(id=scene_id, sensor_name=labels.sensor_name, time=labels.time, footprint=outline))
-        return sorted(refs, key=lambda ref: (ref.time, ref.id))
+            refs.append(SceneRef(id=scene_id, sensor_name=labels.sensor_name, time=labels.time, footprint=outline))
+        inside = [ref for ref in refs if start <= ref.time < end and ref.footprint.intersects(area.polygon)]
+        return sorted(inside, key=lambda ref: (ref.time, ref.id))
 
     def fetch(self, ref: SceneRef, area: AreaOfInterest) -> Scene:
-        """The scene of a pass, whole.
+        """The scene of a pass or product, whole.
 
         Raises:
-            SourceError: if the folder has no such pass.
+            SourceError: if the folder has no such scene.
             RasterError: if its files do not fit together or hold no valid pixel.
+            AnnotationError: if a product's metadata are hostile or damaged.
         """
-        files = self._passes.get(ref.id)
-        if files is None:
+        if ref.id in self._listing.products:
+            path, _ = self._listing.products[ref.id]
+            scene = open_safe(path)
+        elif ref.id in self._passes:
+            scene = _one_scene(ref.id, self._passes[ref.id])
+        else:
             raise SourceError(f"{self.folder} has no scene {ref.id}; search it first")
-        if len(files) == 1:
-            check_has_pixels(files[0])
-        return _one_scene(ref.id, files)
+        _check_has_pixels(scene, self.folder)
+        return scene
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """GeoTIFFs that can be used, SAFE products by name, and sentences on the rest."""
+
+    files: list[RasterFile]
+    products: dict[str, tuple[Path, SafeInfo]]
+    skipped: list[str]
+
+
+def _add(path: Path, found: _Listing) -> None:
+    """Add what lies at a path, if it is a GeoTIFF or a SAFE product.
+
+    Raises:
+        ImageryError: if it is one that cannot be used.
+    """
+    suffix = path.suffix.lower()
+    if (suffix == ".safe" and path.is_dir()) or (suffix == ".zip" and path.is_file()):
+        info = safe_info(path)
+        if info.name in found.products:
+            found.skipped.append(f"{path} holds the same product as {found.products[info.name][0]}")
+        else:
+            found.products[info.name] = (path, info)
+    elif suffix in (".tif", ".tiff"):
+        file = open_raster(path)
+        if file.labels.time is None:
+            found.skipped.append(f"{path} does not say when it was acquired; name it ..._YYYYMMDDTHHMMSS.tif")
+        else:
+            found.files.append(file)
+
+
+def _check_has_pixels(scene: Scene, folder: Path) -> None:
+    """Refuse a scene in which nothing was measured; stops reading at the first valid pixel.
+
+    Raises:
+        RasterError: if no pixel is valid, or the pixels cannot be read.
+    """
+    height, width = scene.shape_hw
+    for row in range(0, height, _STRIP_PX):
+        if scene.read(Window(row=row, col=0, height=min(_STRIP_PX, height - row), width=width)).valid.any():
+            return
+    raise RasterError(
+        f"scene {scene.id} of {folder} holds no valid pixel (all no-data or NaN); there is nothing to look at"
+    )
 
 
 def _group_by_pass(files: Sequence[RasterFile]) -> dict[str, tuple[RasterFile, ...]]:

@@ -1,0 +1,101 @@
+"""Acquisition geometry for pixels on a map grid, from the annotations of the products that they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from imagery.acquisition import AcquisitionSample
+from imagery.errors import AnnotationError
+from imagery.geometry import FloatArray, GcpGrid, Geometry
+from imagery.grd_geolocation import gcp_grid
+from imagery.tie_points import TiePointAcquisition, read_tie_points
+from imagery.xml_documents import number, parse_xml
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnnotatedGround:
+    """Map pixels seen through one or more slices of a pass.
+
+    A map pixel has a place, the place a line and pixel in the slice that holds it, and these the slice's own times,
+    ranges and angles. A place in no slice takes the nearest one, which answers up to half a cell of its tie points
+    outside (see `TiePointAcquisition`): beyond that all is NaN with infinite sigma.
+
+    Attributes:
+        geometry: the map grid.
+        products: geometry and acquisition of each slice; the first of two that hold a place counts.
+    """
+
+    geometry: Geometry
+    products: tuple[tuple[GcpGrid, TiePointAcquisition], ...]
+
+    def __post_init__(self) -> None:
+        """Refuse to know nothing."""
+        if not self.products:
+            raise AnnotationError("map pixels need the annotation of one product or more, got none")
+
+    @property
+    def source(self) -> str:
+        """Says that the numbers are those of the annotation."""
+        sources = dict.fromkeys(acquisition.source for _, acquisition in self.products)
+        count = len(self.products)
+        return " and ".join(sources) + (f" of {count} slices" if count > 1 else "") + ", found by place"
+
+    def at(self, rows: ArrayLike, cols: ArrayLike) -> AcquisitionSample:
+        """The geometry at continuous pixel positions of the map grid, which broadcast together."""
+        lon, lat = self.geometry.lonlat(rows, cols)
+        known = np.isfinite(lon) & np.isfinite(lat)
+        samples, outside_px = [], []
+        for grid, acquisition in self.products:
+            row, col = grid.rowcol(np.where(known, lon, grid.gcp_lon[0]), np.where(known, lat, grid.gcp_lat[0]))
+            row, col = np.where(known, row, np.nan), np.where(known, col, np.nan)
+            samples.append(acquisition.at(row, col))
+            outside_px.append(np.where(known, _outside_px(grid.shape_hw, row, col), 0.0))
+        nearest = np.argmin(np.stack(outside_px), axis=0)
+        chosen = {
+            field.name: np.choose(nearest, [getattr(sample, field.name) for sample in samples])
+            for field in fields(AcquisitionSample)
+            if field.name != "source"
+        }
+        return AcquisitionSample(**chosen, source=self.source)
+
+
+def annotated_ground(geometry: Geometry, annotations: Sequence[bytes]) -> AnnotatedGround:
+    """Acquisition geometry of a map grid from annotation files.
+
+    Args:
+        geometry: the map grid.
+        annotations: content of ``annotation/*.xml`` of each slice of the pass, one polarisation each.
+
+    Returns:
+        The acquisition.
+
+    Raises:
+        AnnotationError: if there is none, or one is hostile or damaged.
+    """
+    return AnnotatedGround(geometry=geometry, products=tuple(_product(xml) for xml in annotations))
+
+
+def _product(xml: bytes) -> tuple[GcpGrid, TiePointAcquisition]:
+    what = "the annotation"
+    root = parse_xml(xml, what)
+    points = read_tie_points(root)
+    image = root.find("./imageAnnotation/imageInformation")
+    if image is None:
+        raise AnnotationError(f"{what} describes no image; give annotation/*.xml of a level-1 product")
+    lines, samples = (int(number(image, name, what)) for name in ("numberOfLines", "numberOfSamples"))
+    if min(lines, samples) < 1:
+        raise AnnotationError(f"{what} describes an image of {lines} x {samples} pixels")
+    return gcp_grid(root, points, (lines, samples)), TiePointAcquisition.from_tie_points(points)
+
+
+def _outside_px(shape_hw: tuple[int, int], row: FloatArray, col: FloatArray) -> FloatArray:
+    """How far places lie outside an image, in pixels; 0 inside."""
+    beyond = [
+        np.maximum(0.0, np.maximum(-0.5 - value, value - (size - 0.5)))
+        for value, size in zip((row, col), shape_hw, strict=True)
+    ]
+    return np.asarray(np.hypot(*beyond))
