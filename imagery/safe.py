@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -18,6 +15,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from imagery.errors import AnnotationError, RasterError
 from imagery.files import file_sha256
 from imagery.geometry import split_at_antimeridian, wrap_lon
+from imagery.product_files import ProductFiles, open_product
 from imagery.scene import Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2_L1C, SENTINEL2_L2A
 from imagery.sentinel1 import POLARISATIONS, GrdPolarisation, grd_scene
@@ -25,7 +23,6 @@ from imagery.xml_documents import parse_xml
 
 MANIFEST = "manifest.safe"
 
-_MOST_XML_BYTES = 64 * 2**20  # the largest annotation of an IW product has 2 MB
 _PRODUCT = re.compile(r"S[12][A-Z]_[A-Z0-9_]+$")
 _IW_GRDH = re.compile(r"S1[A-Z]_IW_GRDH_1S")
 _BAND = re.compile(rf"-({'|'.join(POLARISATIONS)})-")
@@ -55,88 +52,6 @@ class SafeInfo:
     footprint: MultiPolygon
 
 
-@dataclass(frozen=True, kw_only=True)
-class SafePackage:
-    """The files of a product, in a folder or in a zip.
-
-    Attributes:
-        path: the folder, which holds the manifest, or the zip.
-        folder: the product's folder inside the zip; None for a folder.
-    """
-
-    path: Path
-    folder: str | None
-
-    @classmethod
-    def at(cls, path: Path) -> SafePackage:
-        """Find the product at a path.
-
-        Raises:
-            RasterError: if there is none, or the zip is damaged.
-        """
-        if path.is_dir():
-            if not (path / MANIFEST).is_file():
-                raise RasterError(f"{path} has no {MANIFEST}; give the folder of a SAFE product")
-            return cls(path=path, folder=None)
-        if not path.is_file():
-            raise RasterError(f"{path} does not exist; give a SAFE folder or a zip of one")
-        names = _zip_sizes(path)
-        folders = [n.removesuffix(f"/{MANIFEST}") for n in names if n.count("/") == 1 and n.endswith(f"/{MANIFEST}")]
-        if len(folders) != 1:
-            raise RasterError(f"{path} holds {len(folders)} SAFE products; give a zip with exactly one")
-        return cls(path=path, folder=folders[0])
-
-    @property
-    def name(self) -> str:
-        """Product name, without ``.SAFE``.
-
-        Raises:
-            RasterError: if it is no name of a Sentinel-1 or Sentinel-2 product.
-        """
-        name = (self.folder or self.path.resolve().name).removesuffix(".SAFE")
-        if not _PRODUCT.match(name):
-            raise RasterError(f"{self.path} holds {name!r}, which is no name of a Sentinel-1 or Sentinel-2 product")
-        return name
-
-    @cached_property
-    def _sizes(self) -> dict[str, int]:
-        return _zip_sizes(self.path) if self.folder is not None else {}
-
-    def has(self, member: str) -> bool:
-        """True where the product holds this file."""
-        if self.folder is not None:
-            return f"{self.folder}/{member}" in self._sizes
-        return (self.path / member).is_file()
-
-    def read(self, member: str) -> bytes:
-        """Content of a small file of the product.
-
-        Raises:
-            RasterError: if it is missing, damaged or too large to be what it claims.
-        """
-        if not self.has(member):
-            raise RasterError(f"{self.path} has no {member}; {_FETCH_AGAIN}")
-        if self.folder is not None:
-            size = self._sizes[f"{self.folder}/{member}"]
-        else:
-            size = (self.path / member).stat().st_size
-        if size > _MOST_XML_BYTES:
-            raise RasterError(f"{member} of {self.path} has {size} bytes, too many for an annotation; {_FETCH_AGAIN}")
-        try:
-            if self.folder is None:
-                return (self.path / member).read_bytes()
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(f"{self.folder}/{member}")
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-            raise RasterError(f"{member} of {self.path} cannot be read: {error}; {_FETCH_AGAIN}") from error
-
-    def raster_path(self, member: str) -> str:
-        """What rasterio opens for a raster of the product."""
-        if self.folder is not None:
-            return f"/vsizip/{{{self.path.resolve()}}}/{self.folder}/{member}"
-        return str(self.path / member)
-
-
 def safe_info(path: Path) -> SafeInfo:
     """Name, time and outline of a product, from its manifest alone; no raster is opened.
 
@@ -147,19 +62,17 @@ def safe_info(path: Path) -> SafeInfo:
         RasterError: if it is no product that can be read, or holds no pixels.
         AnnotationError: if its manifest is hostile or damaged.
     """
-    package = SafePackage.at(path)
-    if package.name.startswith("S2"):
+    package, name = _package(path)
+    if name.startswith("S2"):
         from imagery.sentinel2_safe import sentinel2_safe_info
 
         time, footprint = sentinel2_safe_info(path)
-        sensor = SENTINEL2_L1C if "_MSIL1C_" in package.name else SENTINEL2_L2A
-        return SafeInfo(name=package.name, sensor_name=sensor.name, time=time, footprint=footprint)
-    _check_is_iw_grdh(package)
+        sensor = SENTINEL2_L1C if "_MSIL1C_" in name else SENTINEL2_L2A
+        return SafeInfo(name=name, sensor_name=sensor.name, time=time, footprint=footprint)
+    _check_is_iw_grdh(name, path)
     manifest = _Manifest.of(package)
     _measured_bands(package, manifest)
-    return SafeInfo(
-        name=package.name, sensor_name=SENTINEL1_IW_GRD.name, time=manifest.time, footprint=manifest.footprint
-    )
+    return SafeInfo(name=name, sensor_name=SENTINEL1_IW_GRD.name, time=manifest.time, footprint=manifest.footprint)
 
 
 def open_safe(path: Path) -> Scene:
@@ -178,26 +91,26 @@ def open_safe(path: Path) -> Scene:
         RasterError: if it is no such product, or its pixels are missing.
         AnnotationError: if a file of it is hostile or damaged.
     """
-    package = SafePackage.at(path)
-    if package.name.startswith("S2"):
+    package, name = _package(path)
+    if name.startswith("S2"):
         from imagery.sentinel2_safe import open_sentinel2_safe
 
         return open_sentinel2_safe(path)
-    _check_is_iw_grdh(package)
+    _check_is_iw_grdh(name, path)
     manifest = _Manifest.of(package)
     notes = []
-    if package.folder is None:
+    if package.is_zip:
+        sha256 = file_sha256(path)
+    else:
         sha256 = hashlib.sha256(package.read(MANIFEST)).hexdigest()
         notes.append("the checksum is that of the product's manifest")
-    else:
-        sha256 = file_sha256(path)
     parts = _polarisations(package, manifest, notes)
     return grd_scene(
-        package.name,
+        name,
         parts,
         provenance=Provenance(
             source="safe",
-            ids=(package.name,),
+            ids=(name,),
             sha256=(sha256,),
             attribution=f"Contains modified Copernicus Sentinel data {manifest.time.year}",
             notes=tuple(notes),
@@ -208,15 +121,28 @@ def open_safe(path: Path) -> Scene:
     )
 
 
-def _check_is_iw_grdh(package: SafePackage) -> None:
-    if not _IW_GRDH.match(package.name):
+def _package(path: Path) -> tuple[ProductFiles, str]:
+    """The files of the product at a path, and its name without ``.SAFE``.
+
+    Raises:
+        RasterError: if there is none, or its name is none of Sentinel-1 or Sentinel-2.
+    """
+    package = open_product(path, re.escape(MANIFEST))
+    folder = package.root.rstrip("/").rpartition("/")[2] or path.resolve().name
+    name = folder.removesuffix(".SAFE")
+    if not _PRODUCT.match(name):
+        raise RasterError(f"{path} holds {name!r}, which is no name of a Sentinel-1 or Sentinel-2 product")
+    return package, name
+
+
+def _check_is_iw_grdh(name: str, path: Path) -> None:
+    if not _IW_GRDH.match(name):
         raise RasterError(
-            f"{package.path} holds {package.name}; of Sentinel-1, only IW ground-range products of 10 m (IW_GRDH) are "
-            "read"
+            f"{path} holds {name}; of Sentinel-1, only IW ground-range products of 10 m (IW_GRDH) are read"
         )
 
 
-def _polarisations(package: SafePackage, manifest: _Manifest, notes: list[str]) -> list[GrdPolarisation]:
+def _polarisations(package: ProductFiles, manifest: _Manifest, notes: list[str]) -> list[GrdPolarisation]:
     """The parts that are there; a listed part that is not becomes a note.
 
     Raises:
@@ -228,7 +154,7 @@ def _polarisations(package: SafePackage, manifest: _Manifest, notes: list[str]) 
         member = manifest.members.get((kind, band))
         if member is None:
             return None
-        if not package.has(member):
+        if member not in package.names:
             notes.append(f"the product lacks {member}, which its manifest lists")
             return None
         return package.read(member)
@@ -239,7 +165,7 @@ def _polarisations(package: SafePackage, manifest: _Manifest, notes: list[str]) 
     return [
         GrdPolarisation(
             band=band,
-            measurement=package.raster_path(manifest.members["measurement", band]),
+            measurement=package.gdal_path(manifest.members["measurement", band]),
             annotation=content("annotation", band),
             calibration=content("calibration", band),
             noise=content("noise", band),
@@ -248,31 +174,18 @@ def _polarisations(package: SafePackage, manifest: _Manifest, notes: list[str]) 
     ]
 
 
-def _measured_bands(package: SafePackage, manifest: _Manifest) -> list[str]:
+def _measured_bands(package: ProductFiles, manifest: _Manifest) -> list[str]:
     """Polarisations whose measurement is there.
 
     Raises:
         RasterError: if there is none.
     """
     listed = [band for band in POLARISATIONS if ("measurement", band) in manifest.members]
-    there = [band for band in listed if package.has(manifest.members["measurement", band])]
+    there = [band for band in listed if manifest.members["measurement", band] in package.names]
     if not there:
         what = ", ".join(manifest.members["measurement", band] for band in listed) or "any measurement"
         raise RasterError(f"{package.path} holds no pixels: it lacks {what}; {_FETCH_AGAIN}")
     return there
-
-
-def _zip_sizes(path: Path) -> dict[str, int]:
-    """Unpacked sizes of a zip's members by name.
-
-    Raises:
-        RasterError: if it is no whole zip.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {entry.filename: entry.file_size for entry in archive.infolist()}
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise RasterError(f"{path} is not a whole zip file: {error}; {_FETCH_AGAIN}") from error
 
 
 # ---------------------------------------------------------------------------------------------------------- manifest
@@ -295,7 +208,7 @@ class _Manifest:
     ipf_version: float | None
 
     @classmethod
-    def of(cls, package: SafePackage) -> _Manifest:
+    def of(cls, package: ProductFiles) -> _Manifest:
         """Read the manifest of a product.
 
         Raises:

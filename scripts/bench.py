@@ -7,6 +7,7 @@ is reported, so that a machine that is busy now and then does not decide the ans
     python scripts/bench.py cfar
     python scripts/bench.py cfar --size 4096 --repeats 7 --json
     python scripts/bench.py scene --threads 2
+    python scripts/bench.py fetch                 (needs nginx and the extra dev)
 """
 
 from __future__ import annotations
@@ -165,6 +166,13 @@ def bench_scene(args: argparse.Namespace) -> Report:
     }
 
 
+def bench_fetch(args: argparse.Namespace) -> Report:
+    """See `scripts/bench_fetch.py`, which needs the servers of the tests."""
+    import bench_fetch as subject
+
+    return subject.bench_fetch(args, measure)
+
+
 def _write_grd(path: Path, shape_hw: tuple[int, int]) -> None:
     """Amplitudes as uint16 in blocks of 512, one patch of speckle over and over, with a ship in each."""
     rng = np.random.default_rng(0)
@@ -233,14 +241,15 @@ def table(report: Report) -> str:
     """Report as text."""
     if "results" not in report:
         return "\n".join(f"{name}: {value}" for name, value in report.items())
+    windows = f"guard {report['guard_px']}, background {report['background_px']} px, " if "guard_px" in report else ""
     lines = [
-        f"{report['subject']}: {report['unit']}, {report['shape'][0]} x {report['shape'][1]} px, "
-        f"guard {report['guard_px']}, background {report['background_px']} px, {report['repeats']} rounds",
+        f"{report['subject']}: {report['unit']}, {report['shape'][0]} x {report['shape'][1]} px, {windows}"
+        f"{report['repeats']} rounds",
         f"{report['machine']['processor']}, load {report['machine']['load_1min']}",
         f"{'method':<22}{'median':>10}{'best':>10}{'x ' + report['baseline']:>24}",
     ]
     for name, row in report["results"].items():
-        lines.append(f"{name:<22}{row['median_mpx_s']:>10.1f}{row['best_mpx_s']:>10.1f}{row['ratio']:>24.1f}")
+        lines.append(f"{name:<22}{row['median_mpx_s']:>10.1f}{row['best_mpx_s']:>10.1f}{row['ratio']:>24.2f}")
     return "\n".join(lines)
 
 
@@ -257,6 +266,10 @@ def main(argv: list[str] | None = None) -> int:
     subject.add_argument("--width", type=int, default=25_000, help="columns")
     subject.add_argument("--threads", type=int, default=2, help="threads of the detector")
     subject.set_defaults(run=bench_scene)
+    subject = subjects.add_parser("fetch", help="windows of a COG over loopback, against plain rasterio and odc-stac")
+    subject.add_argument("--size", type=int, default=6000, help="side of the square scene, pixels")
+    subject.add_argument("--repeats", type=int, default=5, help="rounds of all methods")
+    subject.set_defaults(run=bench_fetch)
     for each in subjects.choices.values():
         each.add_argument("--json", action="store_true", help="print JSON instead of a table")
     if argv is None and sys.argv[1:2] == ["detect-one"]:  # the process that bench_scene measures

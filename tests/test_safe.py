@@ -149,7 +149,7 @@ def test_a_measurement_of_the_wrong_size_is_refused(sea, tmp_path):
         ("manifest.safe", lambda t: t.replace(b"startTime>2022", b"startTime>yes"), "no startTime"),
         ("manifest.safe", lambda t: t.replace(b"6.552611,134", b"96.552611,134"), "no outline on the Earth"),
         ("manifest.safe", lambda t: t.replace(b"gml:coordinates", b"gml:other"), "no footprint"),
-        ("manifest.safe", lambda t: t + b" " * (64 * 2**20), "too many for an annotation"),
+        ("manifest.safe", lambda t: t + b" " * (64 * 2**20), "larger than 64 MB"),
         ("-001.xml", lambda t: b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + t[t.index(b"<p") :], "DTD"),
     ],
 )
@@ -180,11 +180,11 @@ def test_zips_that_are_no_products_are_refused(sea, measurements, tmp_path):
     for name, says in {
         "half.zip": "not a whole zip",
         "text.zip": "not a whole zip",
-        "none.zip": "holds 0 SAFE products",
-        "two.zip": "holds 2 SAFE products",
+        "none.zip": "holds no such product",
+        "two.zip": "holds 2 products",
         "other.zip": "no name of a Sentinel-1 or Sentinel-2 product",
         "slc.zip": "only IW ground-range products",
-        "empty.SAFE": "has no manifest.safe",
+        "empty.SAFE": "holds no such product",
         "absent.zip": "does not exist",
     }.items():
         for opener in (open_safe, safe_info):
@@ -217,7 +217,7 @@ def test_the_commands_refuse_in_a_sentence_and_with_exit_code_2(sea, real_data, 
     (folder / "half.zip").unlink()
     (folder / real_data(SEA).name).symlink_to(real_data(SEA))
     empty = _offing("score", str(area), "--source", f"folder:{folder}", "--out", str(tmp_path / "run"))
-    for done, says in ((broken, "not a whole zip file"), (empty, "holds no pixels")):
+    for done, says in ((broken, "not a whole zip"), (empty, "holds no pixels")):
         assert done.returncode == 2, done.stderr
         assert says in done.stderr
         assert "Traceback" not in done.stderr
