@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from imagery.acquisition import AcquisitionSample
 from imagery.errors import AnnotationError
@@ -47,14 +47,12 @@ class AnnotatedGround:
     def at(self, rows: ArrayLike, cols: ArrayLike) -> AcquisitionSample:
         """The geometry at continuous pixel positions of the map grid, which broadcast together."""
         lon, lat = self.geometry.lonlat(rows, cols)
-        known = np.isfinite(lon) & np.isfinite(lat)
-        samples, outside_px = [], []
+        samples, away_px = [], []
         for grid, acquisition in self.products:
-            row, col = grid.rowcol(np.where(known, lon, grid.gcp_lon[0]), np.where(known, lat, grid.gcp_lat[0]))
-            row, col = np.where(known, row, np.nan), np.where(known, col, np.nan)
+            row, col = rowcol_where_known(grid, lon, lat)
             samples.append(acquisition.at(row, col))
-            outside_px.append(np.where(known, _outside_px(grid.shape_hw, row, col), 0.0))
-        nearest = np.argmin(np.stack(outside_px), axis=0)
+            away_px.append(outside_px(grid.shape_hw, row, col))
+        nearest = nearest_slice(away_px)
         chosen = {
             field.name: np.choose(nearest, [getattr(sample, field.name) for sample in samples])
             for field in fields(AcquisitionSample)
@@ -92,10 +90,29 @@ def _product(xml: bytes) -> tuple[GcpGrid, TiePointAcquisition]:
     return gcp_grid(root, points, (lines, samples)), TiePointAcquisition.from_tie_points(points)
 
 
-def _outside_px(shape_hw: tuple[int, int], row: FloatArray, col: FloatArray) -> FloatArray:
-    """How far places lie outside an image, in pixels; 0 inside."""
+def rowcol_where_known(grid: GcpGrid, lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Continuous line and pixel of places in degrees in a slice, or beyond it; NaN where a place is not finite."""
+    known = np.isfinite(lon) & np.isfinite(lat)
+    row, col = grid.rowcol(np.where(known, lon, grid.gcp_lon[0]), np.where(known, lat, grid.gcp_lat[0]))
+    return np.where(known, row, np.nan), np.where(known, col, np.nan)
+
+
+def outside_px(shape_hw: tuple[int, int], row: FloatArray, col: FloatArray) -> FloatArray:
+    """How far positions lie outside an image, in pixels; 0 inside, NaN where a position is."""
     beyond = [
         np.maximum(0.0, np.maximum(-0.5 - value, value - (size - 0.5)))
         for value, size in zip((row, col), shape_hw, strict=True)
     ]
     return np.asarray(np.hypot(*beyond))
+
+
+def nearest_slice(away_px: Sequence[FloatArray]) -> NDArray[np.intp]:
+    """Which slice answers for each place.
+
+    Args:
+        away_px: how far the places lie outside each slice, from `outside_px`.
+
+    Returns:
+        Index of the nearest slice, the first of two that hold a place; 0 where a place is not known.
+    """
+    return np.asarray(np.argmin(np.nan_to_num(np.stack(away_px), nan=0.0), axis=0))

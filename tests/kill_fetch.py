@@ -121,7 +121,7 @@ def complete(folder: Path) -> set[str]:
     home = TileStore(folder=folder, limit_bytes=1).scene("killed", scene.id).path
     whole = set()
     for tile in tiles(scene.window, tile_px=TILE_PX, halo_px=0):
-        key = tile_key("killed", scene, tile.core)
+        key = tile_key("killed", scene, tile.core, has_noise=False)
         if not (home / f"{key}.json").exists():
             continue
         about, path = json.loads((home / f"{key}.json").read_text()), home / f"{key}.tif"

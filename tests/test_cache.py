@@ -389,6 +389,20 @@ def test_noise_that_the_source_knows_is_kept_for_the_detectors(tmp_path):
     assert with_thermal_noise(plain) is plain
 
 
+def test_tiles_without_noise_do_not_mix_with_those_that_have_it(tmp_path):
+    """The source could not tell the noise at first, and can when a larger area is asked for."""
+    quiet = scene_named("denoised")
+    scene = replace(quiet, reader=Denoised(pixels=quiet.read()))
+    store = TileStore(folder=tmp_path, limit_bytes=10**9)
+    west, south, east, north = whole(GRID).bounds
+    part = AreaOfInterest.from_bbox("part", west, south, west + (east - west) / 9, north)
+    silent, telling = (CachedFetcher(inner=FakeFetcher(scenes=[s], tile_px=128), store=store) for s in (quiet, scene))
+    (ref,) = silent.search(part, *ALWAYS)
+    assert with_thermal_noise(silent.fetch(ref, part)).reader is not None
+    noisy = with_thermal_noise(telling.fetch(ref, whole(GRID))).read()
+    np.testing.assert_array_equal(noisy.data, scene.read().data + scene.reader.noise_sigma0(scene.window))
+
+
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_tiles_that_cannot_be_had_are_not_observed_and_told(tmp_path, workers):
     failures = {("one", 5, 150): [FetchError("404 at the archive")], ("one", 150, 250): [FetchError("truncated")]}

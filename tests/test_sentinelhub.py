@@ -23,6 +23,7 @@ import rasterio
 import requests
 import shapely
 from affine import Affine
+from scipy.interpolate import RectBivariateSpline
 from shapely.geometry import box, mapping
 
 from imagery.acquire import acquisition_for
@@ -37,14 +38,19 @@ from imagery.fetchers.sentinelhub.encoding import optical, radar
 from imagery.fetchers.sentinelhub.source import processing_units
 from imagery.fetchers.store import TileStore
 from imagery.fetchers.wanted import wanted_tiles
-from imagery.geometry import Grid, Window
+from imagery.geometry import Grid, Window, offset_m
 from imagery.ground_acquisition import annotated_ground
 from imagery.scene import Pixels, Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2
 from imagery.sentinel2 import BANDS
 from imagery.simulate import SimulatedSource
+from imagery.surface import map_surface
+from imagery.thermal_noise import with_thermal_noise
 from imagery.utm_tiles import UtmZone
+from models.detector import detect
+from offing.detectors import make_detector
 from tests.fetcher_contract import check_fetcher
+from tests.safe_builder import RadarModel, SafeProduct, Ship, digital_numbers, lut_at, noise_at, paint
 from tests.servers.sentinelhub import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -58,6 +64,7 @@ from tests.servers.sentinelhub import (
     specs_present,
     why_invalid,
 )
+from tests.support import scene_of_array
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "localhost"])
 
@@ -67,6 +74,7 @@ BAY = AreaOfInterest.from_bbox("part of the bay", 125.62, 37.75, 125.71, 37.82)
 SEA = box(125.0, 37.0, 126.0, 38.0)
 SPOT = AreaOfInterest.from_bbox("spot", 125.30, 37.40, 125.32, 37.42)
 SAFE = "S1B_IW_GRDH_1SDV_20210401T052623_20210401T052648_026269_032297_ECC8"
+DARK = "S1A_IW_GRDH_1SDV_20221014T205126_20221014T205155_045443_056F2D_861B"
 
 
 # Scenes whose pixels are known at every place
@@ -997,6 +1005,7 @@ def middle_of(outline):
     return area(lon - 0.05, lat - 0.05, lon + 0.05, lat + 0.05)
 
 
+OCTOBER = datetime(2022, 10, 1, tzinfo=UTC), datetime(2022, 11, 1, tzinfo=UTC)
 APRIL = datetime(2021, 4, 1, tzinfo=UTC), datetime(2021, 5, 1, tzinfo=UTC)
 
 
@@ -1007,7 +1016,9 @@ def test_times_and_angles_come_from_the_products_annotation(stand_in, source, an
     where = middle_of(annotation[1])
     scene = only_scene(source(), where, APRIL)
     assert "annotation" in scene.acquisition.source
-    assert scene.provenance.notes == ()
+    (note,) = scene.provenance.notes  # this product lacks the tables
+    assert "has no calibration of vv): faint vessels may be missed" in note
+    assert with_thermal_noise(scene) is scene
     truth = annotated_ground(scene.geometry, [annotation[2]])
     rows, cols = np.array([0.0, 100.0, 500.0]), np.array([3.0, 700.0, 20.0])
     seen, known = scene.acquisition.at(rows, cols), truth.at(rows, cols)
@@ -1021,7 +1032,8 @@ def test_without_annotation_the_orbit_is_modelled_and_says_so(stand_in, source, 
     server = stand_in([real_product(annotation)])
     where = middle_of(annotation[1])
     scene = only_scene(source(), where, APRIL)
-    (note,) = scene.provenance.notes
+    note, other = scene.provenance.notes
+    assert "subtracted thermal noise and how much is not known (no annotation): faint vessels may be missed" in other
     assert re.match(rf"no annotation \(the product catalogue of .* has no {SAFE}", note)
     assert "modelled from the orbit" in note
     assert note in caplog.text
@@ -1073,6 +1085,178 @@ def test_a_deployment_without_product_files_says_so(stand_in, source, annotation
     bare = replace(where.deployment, product_catalogue_url=None, product_download_url=None, name="bare")
     scene = only_scene(replace(where, deployment=bare), middle_of(annotation[1]), APRIL)
     assert "bare gives no single files of products" in scene.provenance.notes[0]
+
+
+# Thermal noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisySea:
+    """A product as the service would show it, noise subtracted and on a map, and what is in it.
+
+    Attributes:
+        entry: the product in the catalogue.
+        files: what lies below ``annotation``.
+        boats: of 20 to 40 m.
+        where: an area with all of them.
+        noise: (2, h, w) sigma0 on the map of `entry.scene`, by tables read by hand.
+    """
+
+    entry: Entry
+    files: dict[str, bytes]
+    boats: list[Ship]
+    where: AreaOfInterest
+    noise: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def noisy_sea(real_data):
+    """81 boats on dark water, within a real product's speckle and noise, across the border of two sub-swaths."""
+    product = SafeProduct(real_data(f"sar/safe/{DARK}.SAFE.zip"))
+    model = RadarModel(product.text("", "vv"))
+    row, col, side = 9700, 7800, 1150
+    rng = np.random.default_rng(4)
+    places = np.linspace(130, side - 130, 9)
+    boats = [
+        Ship(*model.lonlat(row + r, col + c), float(rng.uniform(20, 40)), float(rng.uniform(0, 180)))
+        for r in places
+        for c in places
+    ]
+    corners = np.array([model.lonlat(row + r, col + c) for r in (0, side - 1) for c in (0, side - 1)])
+    outline = shapely.MultiPoint(corners).convex_hull
+    zone = UtmZone.of_outline(outline)
+    west, south, east, north = (round(v / 10.0) * 10 for v in zone.metres(outline).bounds)
+    grid = Grid.from_crs(
+        f"EPSG:{zone.epsg}", Affine(10, 0, west, 0, -10, north), ((north - south) // 10, (east - west) // 10)
+    )
+    # each map pixel shows the sample nearest to it
+    nodes = [np.linspace(0, n - 1, 9) for n in grid.shape_hw]
+    at = np.array([[model.line_pixel(*map(float, grid.lonlat(r, c))) for c in nodes[1]] for r in nodes[0]])
+    lines, pixels = (
+        np.rint(RectBivariateSpline(*nodes, at[..., k])(*map(np.arange, grid.shape_hw)) - first).astype(int)
+        for k, first in enumerate((row, col))
+    )
+    inside = (lines >= 0) & (lines < side) & (pixels >= 0) & (pixels < side)
+    lines, pixels = np.clip(lines, 0, side - 1), np.clip(pixels, 0, side - 1)
+    shown, noises = [], []
+    here = np.arange(col, col + side, dtype=float)
+    for k, (band, water, hull) in enumerate((("vv", 10**-2.2, 0.06), ("vh", 10**-3.0, 0.02))):
+        clean = paint(model, boats, row, col, (side, side), water, hull)
+        power = digital_numbers(product, band, clean, row, col, seed=k + 9).astype(float) ** 2
+        texts = product.text("noise-", band), product.text("calibration-", band)
+        noise = np.stack([noise_at(texts[0], line, here) for line in range(row, row + side, 25)]).repeat(25, axis=0)
+        gain = lut_at(texts[1], "sigmaNought", "calibrationVector", row + side / 2, here)
+        shown.append(np.where(inside, ((power - noise) / gain**2)[lines, pixels], np.nan))
+        noises.append((noise / gain**2)[lines, pixels])
+    scene = scene_of_array(grid, np.stack(shown), bands=("vv", "vh"))
+    start = datetime(2022, 10, 14, 20, 51, 26, tzinfo=UTC)
+    return NoisySea(
+        entry=Entry(
+            id=DARK,
+            collection="sentinel-1-grd",
+            time=start,
+            geometry=mapping(outline),
+            properties={
+                "sat:orbit_state": "descending",
+                "sar:instrument_mode": "IW",
+                "s1:polarization": "DV",
+                "s1:resolution": "HIGH",
+                "s1:timeliness": "Fast24h",
+            },
+            scene=scene,
+        ),
+        files={
+            Path(name).name: body
+            for name, body in product.members.items()
+            if "/annotation/" in name and "/rfi/" not in name
+        },
+        boats=boats,
+        where=area(*np.ravel([op([(b.lon, b.lat) for b in boats], axis=0) for op in (np.min, np.max)])),
+        noise=np.where(inside, np.stack(noises), np.nan),
+    )
+
+
+def boats_found(scene, boats):
+    """How many of the boats a detector finds, and how many objects it reports."""
+    found = detect(scene, make_detector("auto", scene), map_surface(scene, None), None, workers=2).detections
+    near = [np.hypot(*offset_m(b.lon, b.lat, found.lon, found.lat)).min(initial=np.inf) < 60 for b in boats]
+    return sum(near), len(found.lon)
+
+
+def test_faint_boats_are_found_with_the_noise_put_back(stand_in, source, noisy_sea):
+    stand_in([noisy_sea.entry], annotations={f"{DARK}.SAFE": noisy_sea.files})
+    scene = only_scene(source(tile_px=640), noisy_sea.where, OCTOBER)
+    assert scene.provenance.notes == ()
+    bare = scene_of_array(scene.geometry, scene.read().data, bands=scene.bands)
+    assert (bare.read().data == 0.0).mean() > 0.02  # what the service cannot say
+    (with_noise, reported), (without, _) = (boats_found(s, noisy_sea.boats) for s in (scene, bare))
+    assert with_noise >= 0.9 * len(noisy_sea.boats)
+    assert reported <= with_noise + 2
+    assert without < 0.5 * with_noise
+
+
+def test_the_noise_of_a_scene_is_that_of_its_products_tables(stand_in, source, noisy_sea, tmp_path):
+    server = stand_in([noisy_sea.entry], annotations={f"{DARK}.SAFE": noisy_sea.files})
+    remote = only_scene(source(tile_px=640), noisy_sea.where, OCTOBER)
+    # look up, list two folders, fetch annotation, and two tables of two polarisations
+    assert len(server.of("products")) == 8
+    truth = expected(
+        scene_of_array(noisy_sea.entry.scene.geometry, noisy_sea.noise, bands=("vv", "vh")),
+        remote.geometry,
+        remote.window,
+    )
+    known = truth.valid
+    off = remote.reader.noise_sigma0(remote.window)[known] / truth.data[known] - 1
+    assert known.mean() > 0.2
+    assert (np.abs(off) < 0.01).mean() > 0.97  # the rest lies at the border of sub-swaths
+    noisy, bare = with_thermal_noise(remote).read(), remote.read()
+    np.testing.assert_array_equal(noisy.data, bare.data + remote.reader.noise_sigma0(remote.window))
+    # and the cache keeps it
+    cached = CachedFetcher(inner=source(tile_px=640), store=TileStore(folder=tmp_path / "cache", limit_bytes=10**9))
+    (ref,) = cached.search(noisy_sea.where, *OCTOBER)
+    cached.fetch(ref, noisy_sea.where)
+    asked = len(server.recorded)
+    stored = cached.fetch(ref, noisy_sea.where)
+    kept = with_thermal_noise(stored).read()
+    assert len(server.recorded) == asked
+    there = kept.valid
+    assert there.mean() > 0.2
+    np.testing.assert_array_equal(kept.data[there], noisy.data[there])
+
+
+@pytest.mark.parametrize("band", ["vv", "vh"])
+@pytest.mark.parametrize("kind", ["calibration", "noise"])
+def test_without_a_table_of_noise_the_scene_says_what_is_missed(stand_in, source, noisy_sea, caplog, kind, band):
+    files = {n: b for n, b in noisy_sea.files.items() if not (n.startswith(kind) and f"-{band}-" in n)}
+    stand_in([noisy_sea.entry], annotations={f"{DARK}.SAFE": files})
+    scene = only_scene(source(), noisy_sea.where, OCTOBER)
+    assert "annotation" in scene.acquisition.source
+    (note,) = scene.provenance.notes
+    assert f"has no {kind} of {band}): faint vessels may be missed" in note
+    assert note in caplog.text
+    assert with_thermal_noise(scene) is scene
+
+
+def test_refused_tables_are_not_asked_for_again(stand_in, source, noisy_sea):
+    server = stand_in([noisy_sea.entry], annotations={f"{DARK}.SAFE": noisy_sea.files})
+    server.fail("products", None, None, None, None, Failure(status=403, body={"detail": "this client may not"}))
+    where = source()
+    (ref,) = where.search(noisy_sea.where, *OCTOBER)
+    scenes = [where.fetch(ref, noisy_sea.where) for _ in range(3)]
+    assert all("annotation" in scene.acquisition.source for scene in scenes)
+    assert all("this client may not" in scene.provenance.notes[0] for scene in scenes)
+    assert len({scene.provenance.notes for scene in scenes}) == 1
+    assert len(server.of("products")) == 5 + 3 + 3
+
+
+def test_a_damaged_table_is_fetched_again_then_done_without(stand_in, source, noisy_sea):
+    server = stand_in([noisy_sea.entry], annotations={f"{DARK}.SAFE": noisy_sea.files})
+    server.fail("products", *[None] * 4, Failure(cut=0.5), Failure(status=200, body="<html></html>"))
+    assert only_scene(source(), noisy_sea.where, OCTOBER).provenance.notes == ()
+    server.fail("products", *[None] * 4, *[Failure(status=200, body="<html></html>")] * 4)
+    scene = only_scene(source(), noisy_sea.where, OCTOBER)
+    assert "no answer in 4 tries" in scene.provenance.notes[0]
+    assert with_thermal_noise(scene) is scene
 
 
 def test_an_orbit_that_contradicts_the_name_is_noted(stand_in, source, simulated):

@@ -103,11 +103,13 @@ class CachedFetcher:
         def tile(window: Window) -> Entry | FetchError:
             def make() -> bytes:
                 reader = remote.reader(header)
-                noise = reader.noise_sigma0(window) if isinstance(reader, DenoisedReader) else None
+                noise = None
+                if header.has_noise and isinstance(reader, DenoisedReader):
+                    noise = reader.noise_sigma0(window)
                 return encode_tile(header.scene, window, reader.read(window), noise)
 
             try:
-                return folder.tile(tile_key(folder.identity, header.scene, window), make)
+                return folder.tile(tile_key(folder.identity, header.scene, window, has_noise=header.has_noise), make)
             except FetchError as error:
                 return error
 
@@ -210,7 +212,8 @@ class _Remote:
             FetchError: the source cannot be had, or cuts the scene otherwise since.
         """
         scene = self._scene()
-        if scene.geometry != header.scene.geometry or scene.bands != header.scene.bands:
+        lost_noise = header.has_noise and not isinstance(scene.reader, DenoisedReader)
+        if scene.geometry != header.scene.geometry or scene.bands != header.scene.bands or lost_noise:
             raise FetchError(f"scene {scene.id} has changed at its source; run the same command again")
         return scene.reader
 
@@ -274,7 +277,7 @@ def _pixels(windows: Sequence[Window]) -> int:
 
 def _absent(folder: SceneFolder, header: _Header, area: AreaOfInterest) -> tuple[Window, ...]:
     """Wanted tiles that are not in the store, at a quick look."""
-    keys = {w: tile_key(folder.identity, header.scene, w) for w in _wanted(header, area)}
+    keys = {w: tile_key(folder.identity, header.scene, w, has_noise=header.has_noise) for w in _wanted(header, area)}
     return tuple(window for window, key in keys.items() if not folder.has(key))
 
 

@@ -24,15 +24,16 @@ from imagery.stored_geometry import geometry_to_json
 _PROFILE = {"driver": "GTiff", "dtype": "float32", "compress": "deflate", "predictor": 3, "zlevel": 1, "tiled": True}
 
 
-def tile_key(identity: str, scene: Scene, window: Window) -> str:
+def tile_key(identity: str, scene: Scene, window: Window, *, has_noise: bool) -> str:
     """Name of a tile: a digest of its source, its scene and its place, the same whatever area asked for it.
 
     Args:
         identity: see `imagery.fetchers.base.RemoteFetcher`.
         scene: the scene, or the part of it that some area asked for.
         window: the tile's pixels in it.
+        has_noise: True where the tile holds the noise that was subtracted; one without is another tile.
     """
-    return digest([identity, scene.id, _place(scene.geometry.crop(window))])
+    return digest([identity, scene.id, _place(scene.geometry.crop(window)), has_noise])
 
 
 def digest(values: Any) -> str:

@@ -167,7 +167,10 @@ class StandIn:
     """The state of one stand-in: what it holds, what it was asked, and what shall go wrong."""
 
     def __init__(self, entries: Sequence[Entry] = (), *, annotations=None, token_life_s=600.0, page=100, validate=True):
-        """Hold entries and the annotation files by product name: ``{name: {file: bytes}}``."""
+        """Hold entries and files below ``annotation`` by product name, ``{name: {file: bytes}}``.
+
+        Those called ``calibration-*`` and ``noise-*`` lie in the folder ``calibration`` in there.
+        """
         self.entries = list(entries)
         self.annotations: dict[str, dict[str, bytes]] = dict(annotations or {})
         self.token_life_s = token_life_s
@@ -489,14 +492,17 @@ class Handler(BaseHTTPRequestHandler):
             name, file = unquote(path).removeprefix("/files/").split("/")
             return 200, self.state.annotations[name][file], {}
         found = re.fullmatch(
-            r"/odata/v1/Products\(([^)]*)\)/Nodes\(([^)]*)\)/Nodes\(annotation\)(/Nodes|/Nodes\(([^)]*)\)/\$value)",
+            r"/odata/v1/Products\(([^)]*)\)/Nodes\(([^)]*)\)/Nodes\(annotation\)(/Nodes\(calibration\))?"
+            r"(?:/Nodes|/Nodes\(([^)]*)\)/\$value)",
             unquote(path),
         )
         if not found or ids.get(found[2]) != found[1]:
             return 404, {"detail": "not found"}, {}
-        files = self.state.annotations[found[2]]
+        tables = found[3] is not None
+        held = self.state.annotations[found[2]].items()
+        files = {name: data for name, data in held if name.startswith(("calibration-", "noise-")) == tables}
         if found[4] is None:
-            return 200, {"result": [{"Name": name} for name in ["calibration", *files]]}, {}
+            return 200, {"result": [{"Name": name} for name in ["folder" if tables else "calibration", *files]]}, {}
         if self.state.redirect_files_to:
             return 302, b"", {"Location": f"{self.state.redirect_files_to}/files/{found[2]}/{found[4]}"}
         return (200, files[found[4]], {}) if found[4] in files else (404, {"detail": "not found"}, {})

@@ -1,12 +1,15 @@
 """Annotation of Sentinel-1 products, file by file, from the Copernicus Data Space.
 
-Tiles from Sentinel Hub carry no azimuth time and no slant range; the products' annotation has both, and the Copernicus
-Data Space gives single files of a product: look the product up by its name, list the folder, fetch the file
-(documentation.dataspace.copernicus.eu, OData, "Listing product nodes" and "Downloading products").
+Tiles from Sentinel Hub carry no azimuth time, no slant range and no word of the noise that was subtracted. The
+products' annotation, calibration and noise files do, and the Copernicus Data Space gives single files of a product:
+look the product up by its name, list the folder, fetch the file (documentation.dataspace.copernicus.eu, OData, "Listing
+product nodes" and "Downloading products"). A product of two polarisations takes eight requests: one to look it up, one
+for each of two folders, and one for each of five files.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,39 +17,82 @@ import requests
 
 from imagery.errors import FetchError, SourceError
 from imagery.fetchers.sentinelhub.client import Client, UnreadableAnswerError
+from imagery.map_noise import TableFiles
 
 # An annotation of 210 grid points has 2 MB; anything far beyond is not one.
 _MOST_BYTES = 64 * 1024 * 1024
 
 
-def product_annotation(client: Client, name: str, band: str = "vv") -> bytes:
-    """The annotation of one product.
+@dataclass(frozen=True, kw_only=True)
+class ProductFiles:
+    """Single files of one product.
 
-    Args:
+    Its methods raise `FetchError` where a file is not there or no answer comes, `QuotaError` where nothing more can be
+    had for now, and `CredentialsError` where access is refused.
+
+    Attributes:
         client: sends the requests.
-        name: product name, with or without ``.SAFE`` and the last part that tells processings of one slice apart.
-        band: polarisation, such as ``vv``.
-
-    Returns:
-        The XML file.
-
-    Raises:
-        SourceError: the deployment gives no single files.
-        FetchError: the product or its annotation is not there, or no answer.
-        QuotaError: nothing more can be had for now.
-        CredentialsError: access is refused.
+        name: full name of the product.
+        url: address of the product's folder.
     """
-    catalogue_url, download_url = client.deployment.product_catalogue_url, client.deployment.product_download_url
-    if catalogue_url is None or download_url is None:
-        raise SourceError(f"{client.deployment.name} gives no single files of products")
-    product_id, product_name = _look_up(client, catalogue_url, name)
-    folder = f"{download_url.rstrip('/')}/Products({product_id})/Nodes({quote(product_name)})/Nodes(annotation)"
-    listed = _json(client, f"{folder}/Nodes", with_token=True)
-    names = sorted(str(node.get("Name", "")) for node in _entries(listed, "result"))
-    files = [file for file in names if f"-{band}-" in file.lower() and file.lower().endswith(".xml")]
-    if not files:
-        raise FetchError(f"product {product_name} has no annotation of {band}")
-    return _file(client, f"{folder}/Nodes({quote(files[0])})/$value")
+
+    client: Client
+    name: str
+    url: str
+
+    @classmethod
+    def look_up(cls, client: Client, name: str) -> ProductFiles:
+        """The files of a product.
+
+        Args:
+            client: sends the requests.
+            name: with or without ``.SAFE`` and the last part that tells processings of one slice apart.
+
+        Raises:
+            SourceError: the deployment gives no single files.
+            FetchError: the product is not there, or no answer.
+            QuotaError: nothing more can be had for now.
+        """
+        catalogue_url, download_url = client.deployment.product_catalogue_url, client.deployment.product_download_url
+        if catalogue_url is None or download_url is None:
+            raise SourceError(f"{client.deployment.name} gives no single files of products")
+        product_id, full_name = _look_up(client, catalogue_url, name)
+        url = f"{download_url.rstrip('/')}/Products({product_id})/Nodes({quote(full_name)})"
+        return cls(client=client, name=full_name, url=url)
+
+    def annotation(self, band: str = "vv") -> bytes:
+        """The XML file ``annotation/*.xml`` of a polarisation; each has the times, ranges and angles of all."""
+        folder = f"{self.url}/Nodes(annotation)"
+        return self._file(folder, self._names(folder), "", band, "product")
+
+    def tables(self, bands: tuple[str, ...]) -> tuple[TableFiles, ...]:
+        """The XML files ``annotation/calibration/*.xml`` of each polarisation."""
+        folder = f"{self.url}/Nodes(annotation)/Nodes(calibration)"
+        names = self._names(folder)
+        return tuple(
+            TableFiles(
+                calibration=self._file(folder, names, "calibration-", band, "calibration"),
+                noise=self._file(folder, names, "noise-", band, "noise"),
+            )
+            for band in bands
+        )
+
+    def _names(self, folder: str) -> list[str]:
+        """What is in a folder, in order."""
+        listed = _json(self.client, f"{folder}/Nodes", with_token=True)
+        return sorted(str(node.get("Name", "")) for node in _entries(listed, "result"))
+
+    def _file(self, folder: str, names: list[str], prefix: str, band: str, root: str) -> bytes:
+        """The XML file whose name begins so and holds the band; its root element tells whether it came whole."""
+        found = [
+            name
+            for name in names
+            if name.lower().startswith(prefix) and f"-{band}-" in name.lower() and name.lower().endswith(".xml")
+        ]
+        if not found:
+            what = prefix.removesuffix("-") or "annotation"
+            raise FetchError(f"product {self.name} has no {what} of {band}")
+        return _file(self.client, f"{folder}/Nodes({quote(found[0])})/$value", root)
 
 
 def _look_up(client: Client, catalogue_url: str, name: str) -> tuple[str, str]:
@@ -89,12 +135,12 @@ def _json(client: Client, url: str, *, with_token: bool) -> dict[str, Any]:
     return answers[-1]
 
 
-def _file(client: Client, url: str) -> bytes:
+def _file(client: Client, url: str, root: str) -> bytes:
     bodies: list[bytes] = []
 
     def check(response: requests.Response) -> None:
         body = response.content
-        if len(body) > _MOST_BYTES or not body.rstrip().endswith(b"</product>"):
+        if len(body) > _MOST_BYTES or not body.rstrip().endswith(f"</{root}>".encode()):
             raise UnreadableAnswerError("not a whole annotation")
         bodies.append(body)
 

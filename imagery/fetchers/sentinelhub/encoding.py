@@ -4,10 +4,13 @@ Everything travels as unsigned 16-bit integers, which cost half of floating poin
 ``dataMask``, and it alone says where there is data: a value of 0 is a measurement like any other.
 
 Radar backscatter is coded in steps of 0.002 dB, so the error of rounding is at most 0.001 dB (2.3e-4 of the value, a
-thousandth of the speckle). Reflectance is coded in the steps of the products themselves, 1/10000 with an offset of 0.1,
-so what they hold comes through exact, negative values included. It is asked for as reflectance with ``harmonizeValues``
-off: the service then takes each tile's own offset, where raw numbers of tiles of different processing baselines would
-be mixed without a trace (documentation.dataspace.copernicus.eu, Sentinel-2 L2A, Harmonize Values).
+thousandth of the speckle). Power below zero, of which the subtraction of noise leaves much on dark water, becomes 0
+(`imagery.fetchers.sentinelhub.reader.DenoisedProcessReader` says what that does to detection).
+
+Reflectance is coded in the steps of the products themselves, 1/10000 with an offset of 0.1, so what they hold comes
+through exact, negative values included. It is asked for as reflectance with ``harmonizeValues`` off: the service then
+takes each tile's own offset, where raw numbers of tiles of different processing baselines would be mixed without a
+trace (documentation.dataspace.copernicus.eu, Sentinel-2 L2A, Harmonize Values).
 """
 
 from __future__ import annotations

@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-import numpy as np
 import shapely
 
-from imagery.acquisition import Acquisition
 from imagery.aoi import AreaOfInterest
 from imagery.credentials import Credentials, read_credentials
-from imagery.errors import CredentialsError, FetchError, ImageryError, SourceError
+from imagery.errors import FetchError, SourceError
 from imagery.fetchers.base import Cost, SceneRef
 from imagery.fetchers.retry import RetryPolicy
 from imagery.fetchers.sentinelhub import catalogue
-from imagery.fetchers.sentinelhub.annotation import product_annotation
 from imagery.fetchers.sentinelhub.catalogue import COLLECTIONS, SENTINEL1, SENTINEL2_L1C, SENTINEL2_L2A, Pass
 from imagery.fetchers.sentinelhub.client import Client, Usage
-from imagery.fetchers.sentinelhub.encoding import Encoding
+from imagery.fetchers.sentinelhub.ground import ground_of
 from imagery.fetchers.sentinelhub.hosts import CDSE, Deployment, deployment_from_environment
-from imagery.fetchers.sentinelhub.process import MOST_PX, encoding_of, process_request, raw_pixels
+from imagery.fetchers.sentinelhub.process import MOST_PX, encoding_of
+from imagery.fetchers.sentinelhub.reader import ProcessReader, meets
 from imagery.fetchers.wanted import MARGIN_M, wanted_tiles
-from imagery.geometry import Grid, Window
-from imagery.ground_acquisition import annotated_ground
-from imagery.orbit_model import OrbitModel
-from imagery.scene import Pixels, Provenance, Scene
+from imagery.geometry import Grid
+from imagery.scene import Provenance, Scene
 from imagery.utm_tiles import TileLattice, UtmZone
-
-_log = logging.getLogger(__name__)
 
 # 12.5 km. With these the free plans' processing units end before their requests do.
 TILE_PX = 1250
 # Catalogue outlines have straight sides between few corners; the swath bends beyond them by up to 2 km at 60 degrees.
 _OUTLINE_MARGIN_M = 3000.0
 _NEAR_DEG = 0.1
-# How well the middle of the products' times is that of their ground: lines for Sentinel-1, whole tiles for Sentinel-2.
-_SENTINEL1_TIME_SIGMA_S = 1.0
-_SENTINEL2_TIME_SIGMA_S = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +60,7 @@ class SentinelHubSource:
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(retry_after_unit="ms"))
     tile_px: int = TILE_PX
     _found: dict[SceneRef, Pass] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _refused: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _refused: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,10 +88,10 @@ class SentinelHubSource:
 
     @property
     def identity(self) -> str:
-        """Service and encoding: all that decides the pixels of a scene besides its id."""
+        """Service, encoding and noise: all that decides what is kept of a scene besides its id."""
         encodings = (encoding_of(name, bands) for name in COLLECTIONS for bands in (("vv", "vh"), ("vv",)))
         scripts = hashlib.sha256("".join(encoding.evalscript for encoding in encodings).encode()).hexdigest()
-        return f"sentinelhub {self.deployment.host} {scripts[:12]}"
+        return f"sentinelhub {self.deployment.host} {scripts[:12]} with noise"
 
     @property
     def usage(self) -> Usage:
@@ -133,29 +122,29 @@ class SentinelHubSource:
         if grid is None:
             raise FetchError(f"scene {ref.id} shows nothing of {area.name!r} or near it")
         encoding = encoding_of(look.collection, look.products[0].bands)
-        notes: list[str] = []
-        acquisition = self._acquisition(look, grid, notes)
+        ground = ground_of(self._client, look, grid, self._refused)
+        reader = ProcessReader(
+            client=self._client,
+            look=look,
+            encoding=encoding,
+            grid=grid,
+            coverage_m=coverage_m,
+            tile_px=self.tile_px,
+        )
         return Scene(
             id=ref.id,
             sensor=encoding.sensor,
             bands=encoding.bands,
             unit=encoding.unit,
             geometry=grid,
-            acquisition=acquisition,
+            acquisition=ground.acquisition,
             time=ref.time,
-            reader=ProcessReader(
-                client=self._client,
-                look=look,
-                encoding=encoding,
-                grid=grid,
-                coverage_m=coverage_m,
-                tile_px=self.tile_px,
-            ),
+            reader=reader if ground.noise is None else reader.with_noise(ground.noise),
             provenance=Provenance(
                 source="sentinelhub",
                 ids=tuple(product.id for product in look.products),
                 attribution=f"Contains modified Copernicus Sentinel data {ref.time.year}",
-                notes=tuple(notes),
+                notes=ground.notes,
             ),
         )
 
@@ -172,7 +161,7 @@ class SentinelHubSource:
             return Cost()
         bands = look.products[0].bands if look else ("vv", "vh")
         encoding = encoding_of(collection, bands)
-        windows = [w for w in wanted_tiles(grid, self.tile_px, area) if _meets(grid, w, coverage_m)]
+        windows = [w for w in wanted_tiles(grid, self.tile_px, area) if meets(grid, w, coverage_m)]
         pixels = sum(w.height * w.width for w in windows)
         return Cost(
             tiles=len(windows),
@@ -204,64 +193,6 @@ class SentinelHubSource:
         lattice = TileLattice(zone=zone, tile_px=self.tile_px)
         tiles = lattice.tiles_meeting(wanted_m.intersection(coverage_m))
         return (lattice.grid(tiles) if tiles else None), coverage_m
-
-    def _acquisition(self, look: Pass, grid: Grid, notes: list[str]) -> Acquisition:
-        """From the products' annotation, else from the orbit model, with a note that says so."""
-        if look.collection != SENTINEL1:
-            return _modelled(look, grid, notes)
-        if self._refused:
-            notes.append(self._refused[0])
-            return _modelled(look, grid, notes)
-        try:
-            files = [product_annotation(self._client, product.id) for product in look.products]
-            return annotated_ground(grid, files)
-        except ImageryError as error:
-            note = f"no annotation ({error}): azimuth time, range and incidence are modelled from the orbit"
-            if isinstance(error, CredentialsError) or self.deployment.product_download_url is None:
-                self._refused.append(note)  # the next scene would be refused too
-            _log.warning("%s: %s", look.ref.id, note)
-            notes.append(note)
-            return _modelled(look, grid, notes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessReader:
-    """Pixels of one pass on its part of the lattice, one request for each block of at most a tile's side.
-
-    Attributes:
-        client: sends the requests.
-        look: the pass.
-        encoding: how its pixels travel.
-        grid: the scene's.
-        coverage_m: what was seen, in metres of the zone; elsewhere nothing is asked for and nothing is valid.
-        tile_px: side of the tiles, counted from the scene's first pixel, which are those of the lattice.
-    """
-
-    client: Client
-    look: Pass
-    encoding: Encoding
-    grid: Grid
-    coverage_m: shapely.Geometry = field(repr=False)
-    tile_px: int
-
-    def read(self, window: Window) -> Pixels:
-        """Pixels of a window inside the scene.
-
-        Raises:
-            FetchError, QuotaError, CredentialsError: see `Fetcher`.
-        """
-        shape = (len(self.encoding.bands), *window.shape_hw)
-        data, valid = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
-        for block in _blocks(window, self.tile_px):
-            if _meets(self.grid, block, self.coverage_m):
-                part = self._block(block)
-                rows, cols = block.slices_in(window)
-                data[:, rows, cols], valid[:, rows, cols] = part.data, part.valid
-        return Pixels(data=data, valid=valid)
-
-    def _block(self, block: Window) -> Pixels:
-        request = process_request(self.client, self.look, self.encoding, self.grid.crop(block), self.look.zone.epsg)
-        return self.encoding.decode(raw_pixels(self.client, request, (self.encoding.raw_bands, *block.shape_hw)))
 
 
 def processing_units(
@@ -303,55 +234,6 @@ def _collection_of(ref: SceneRef) -> str:
     return SENTINEL2_L1C if "L1C" in ref.id else SENTINEL2_L2A
 
 
-def _blocks(window: Window, side: int) -> Sequence[Window]:
-    return [
-        Window(row=row, col=col, height=min(side, bottom - row), width=min(side, right - col))
-        for bottom, right in [(window.row + window.height, window.col + window.width)]
-        for row in range(window.row, bottom, side)
-        for col in range(window.col, right, side)
-    ]
-
-
-def _meets(grid: Grid, window: Window, coverage_m: shapely.Geometry) -> bool:
-    left, top = grid.transform @ (window.col, window.row)
-    right, bottom = grid.transform @ (window.col + window.width, window.row + window.height)
-    return bool(shapely.box(left, bottom, right, top).intersects(coverage_m))
-
-
 def _polygons_of(outline: shapely.Geometry) -> shapely.MultiPolygon:
     parts = [part for part in shapely.get_parts(outline) if part.geom_type == "Polygon"]
     return shapely.MultiPolygon(parts)
-
-
-def _modelled(look: Pass, grid: Grid, notes: list[str]) -> OrbitModel:
-    """The orbit model of a part of a pass, by the track's number unless that contradicts place and time."""
-    number = look.products[0].relative_orbit
-    try:
-        return _centred_model(look, grid, number)
-    except ImageryError as error:
-        if number is None:
-            raise
-        notes.append(f"the relative orbit in the product's name is not used ({error})")
-        return _centred_model(look, grid, None)
-
-
-def _centred_model(look: Pass, grid: Grid, relative_orbit: int | None) -> OrbitModel:
-    """The catalogue dates the middle of whole products, the model wants the time of the middle of the grid."""
-    is_radar = look.collection == SENTINEL1
-
-    def model(time: datetime) -> OrbitModel:
-        return OrbitModel(
-            platform="sentinel-1" if is_radar else "sentinel-2",
-            geometry=grid,
-            time=time,
-            time_sigma_s=_SENTINEL1_TIME_SIGMA_S if is_radar else _SENTINEL2_TIME_SIGMA_S,
-            direction=look.products[0].direction,
-            relative_orbit=relative_orbit,
-        )
-
-    first = model(look.ref.time)
-    height, width = grid.shape_hw
-    middle = look.zone.metres(look.ref.footprint).centroid
-    col, row = ~grid.transform @ (middle.x, middle.y)
-    late = first.at(row - 0.5, col - 0.5).time - first.at((height - 1) / 2.0, (width - 1) / 2.0).time
-    return model(look.ref.time - late.astype("timedelta64[us]").item())
