@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from imagery.acquisition import AcquisitionSample
 from imagery.errors import AnnotationError
 from imagery.geometry import FloatArray, GcpGrid, Geometry
-from imagery.grd_geolocation import gcp_grid
+from imagery.products.grd_geolocation import gcp_grid
+from imagery.products.xml import number, parse_xml
 from imagery.tie_points import TiePointAcquisition, read_tie_points
-from imagery.xml_documents import number, parse_xml
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

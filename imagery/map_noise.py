@@ -1,7 +1,8 @@
 """Thermal noise of radar pixels on a map grid, from the noise and calibration tables of the products they came from.
 
 A service that lays Sentinel-1 products on a map subtracts their thermal noise and does not say how much. The products'
-own tables do: noise / sigmaNought^2 at the line and pixel of the slice that shows a place (`imagery.grd_luts`).
+own tables do: noise / sigmaNought^2 at the line and pixel of the slice that shows a place, as in
+`imagery.products.grd_luts`.
 
 It is reckoned in blocks that begin at the scene's first pixel, each on its own and always whole, so a pixel's noise is
 the same to the last bit whatever window asks for it. Within a block the spline through the slice's control points is
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 
 from imagery.errors import AnnotationError
 from imagery.geometry import FloatArray, GcpGrid, Geometry, Window
-from imagery.grd_luts import Lut, NoiseLut, read_calibration, read_noise
 from imagery.ground_acquisition import nearest_slice, outside_px, rowcol_where_known
+from imagery.products.grd_luts import Lut, NoiseLut, read_calibration, read_noise
 
 _BLOCK_PX = 512
 _PLACE_STEP_PX = 256

@@ -12,8 +12,8 @@ Reflectance = Literal["surface", "top of atmosphere"]
 # Bands that a scene may carry after those in its unit. They say how a pixel was seen or what the provider takes it for;
 # where no band in the scene's unit is valid they are not valid either, so they never make a pixel observed.
 ANCILLARY: Mapping[str, str] = {
-    "scl": "Sentinel-2 scene classification, ESA's class numbers 0 to 11 (imagery.sentinel2.SCL_CLASSES)",
-    "qa_pixel": "Landsat Collection 2 pixel quality, the 16 bits as a number (imagery.landsat.decode_qa_pixel)",
+    "scl": "Sentinel-2 scene classification, ESA's class numbers 0 to 11 (imagery.products.sentinel2.SCL_CLASSES)",
+    "qa_pixel": "Landsat Collection 2 pixel quality, 16 bits as a number (imagery.products.landsat.decode_qa_pixel)",
     "sun_zenith_deg": "angle of the sun from the zenith, degrees",
     "sun_azimuth_deg": "direction to the sun, degrees clockwise from north",
     "view_zenith_deg": "angle of the satellite from the zenith, degrees",
@@ -71,7 +71,7 @@ SENTINEL2 = Sensor(
     geolocation_sigma_m=10.0,
 )
 
-_SENTINEL2_BANDS = ("b02", "b03", "b04", "b05", "b08", "b8a", "b11", "b12")  # imagery.sentinel2.BANDS
+_SENTINEL2_BANDS = ("b02", "b03", "b04", "b05", "b08", "b8a", "b11", "b12")  # imagery.products.sentinel2.BANDS
 SENTINEL2_L2A = replace(SENTINEL2, name="sentinel-2-l2a", bands=_SENTINEL2_BANDS, reflectance="surface")
 SENTINEL2_L1C = replace(SENTINEL2, name="sentinel-2-l1c", bands=_SENTINEL2_BANDS, reflectance="top of atmosphere")
 

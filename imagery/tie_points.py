@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from imagery.acquisition import MODE_TIME_SIGMA_S, AcquisitionSample, TimeArray, add_seconds, utc64, view
 from imagery.errors import AnnotationError
 from imagery.geometry import FloatArray, wrap_lon
-from imagery.xml_documents import parse_xml
+from imagery.products.xml import parse_xml
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0  # exact, SI
 
@@ -60,7 +60,7 @@ def read_tie_points(root: Element) -> TiePoints:
     """Tie points and orbit of a Sentinel-1 level-1 annotation (``annotation/*.xml`` of a SAFE).
 
     Args:
-        root: root element of the file, from `imagery.xml_documents.parse_xml`.
+        root: root element of the file, from `imagery.products.xml.parse_xml`.
 
     Raises:
         AnnotationError: if it has no whole tie-point grid, or no orbit that spans it.

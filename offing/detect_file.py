@@ -11,7 +11,7 @@ from imagery.aoi import AreaOfInterest
 from imagery.files import replacing
 from imagery.geometry import footprint
 from imagery.geotiff import open_geotiff
-from imagery.safe import open_safe
+from imagery.products.safe import open_safe
 from imagery.surface import map_surface
 from models.detections import Detections
 from models.detector import detect

@@ -63,8 +63,7 @@ def _far_away(kind: str, rest: str, collections: tuple[str, ...] | None, text: s
 
 
 def _cached(source: RemoteFetcher, on_tile: TileProgress | None) -> Fetcher:
-    from imagery.fetchers.cache import CachedFetcher
-    from imagery.fetchers.store import TileStore
+    from imagery.fetchers.cache import CachedFetcher, TileStore
 
     return CachedFetcher(inner=source, store=TileStore.default(), progress=on_tile)
 

@@ -21,9 +21,9 @@ from affine import Affine
 from imagery.acquisition import StatedAcquisition
 from imagery.aoi import AreaOfInterest
 from imagery.fetchers.cache import CachedFetcher
+from imagery.fetchers.cache.store import TileStore
+from imagery.fetchers.cache.tile_file import tile_key
 from imagery.fetchers.fake import FakeFetcher
-from imagery.fetchers.store import TileStore
-from imagery.fetchers.tile_file import tile_key
 from imagery.geometry import Grid
 from imagery.scene import MemoryReader, Pixels, Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD

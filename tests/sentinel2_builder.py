@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from imagery.sentinel2 import ALL_BANDS, RESOLUTION_M
+from imagery.products.sentinel2 import ALL_BANDS, RESOLUTION_M
 
 SIDE_PX = 600
 STEP_M = 1000.0

@@ -21,9 +21,9 @@ from imagery.aoi import AreaOfInterest
 from imagery.errors import CredentialsError, FetchError, QuotaError, RasterError, SourceError
 from imagery.fetchers.base import Cost
 from imagery.fetchers.cache import CachedFetcher
+from imagery.fetchers.cache.locks import Lease, alone, alone_at_once
+from imagery.fetchers.cache.store import TileStore
 from imagery.fetchers.fake import FakeFetcher
-from imagery.fetchers.locks import Lease, alone, alone_at_once
-from imagery.fetchers.store import TileStore
 from imagery.fetchers.wanted import wanted_tiles
 from imagery.geometry import GcpGrid, Grid, Window, footprint
 from imagery.geotiff import open_geotiff
@@ -558,7 +558,7 @@ def test_a_scene_in_use_stays_and_the_limit_is_passed_aloud(tmp_path, caplog):
 HOLD = """
 import sys, threading
 from pathlib import Path
-from imagery.fetchers.locks import Lease
+from imagery.fetchers.cache.locks import Lease
 lease = Lease(Path(sys.argv[1]) / ".lock")
 print("held", flush=True)
 threading.Event().wait()

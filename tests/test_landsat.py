@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from imagery.errors import AnnotationError, UnitError
-from imagery.landsat import (
+from imagery.products.landsat import (
     LEVEL2_OFFSET,
     LEVEL2_SCALE,
     LandsatAsset,

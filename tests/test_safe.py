@@ -16,7 +16,7 @@ from imagery.acquisition import azimuth_shift_m
 from imagery.aoi import AreaOfInterest
 from imagery.errors import AnnotationError, ImageryError, RasterError
 from imagery.geometry import Window, footprint, offset_m
-from imagery.safe import open_safe, safe_info
+from imagery.products.safe import open_safe, safe_info
 from offing.ais.reader import read_ais
 from offing.areas import AreaConfig
 from offing.score import ScoreSettings, score

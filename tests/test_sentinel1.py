@@ -15,15 +15,15 @@ import rasterio
 from imagery.acquisition import azimuth_shift_m
 from imagery.errors import AnnotationError, FetchError, RasterError
 from imagery.geometry import GcpGrid, Window, offset_m
-from imagery.grd_geolocation import gcp_grid, sea_level_lonlat
+from imagery.products.grd_geolocation import gcp_grid, sea_level_lonlat
+from imagery.products.sentinel1 import GrdPolarisation, grd_scene
+from imagery.products.xml import parse_xml
 from imagery.radiometry import linear_intensity
 from imagery.scene import Provenance
 from imagery.sensors import SENTINEL1_IW_GRD
-from imagery.sentinel1 import GrdPolarisation, grd_scene
 from imagery.surface import map_surface
 from imagery.thermal_noise import with_thermal_noise
 from imagery.tie_points import TiePointAcquisition, orbit_at, read_tie_points
-from imagery.xml_documents import parse_xml
 from models.detector import detect
 from offing.detectors import make_detector
 from tests.safe_builder import (
@@ -528,7 +528,7 @@ import sys
 from pathlib import Path
 from imagery.geometry import Window
 from imagery.scene import Provenance
-from imagery.sentinel1 import GrdPolarisation, grd_scene
+from imagery.products.sentinel1 import GrdPolarisation, grd_scene
 folder, measurement = Path(sys.argv[1]), sys.argv[2]
 xml = {n: (folder / n).read_bytes() for n in ("annotation", "calibration", "noise")}
 parts = [GrdPolarisation(band=b, measurement=measurement, **xml) for b in ("vv", "vh")]

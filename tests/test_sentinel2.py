@@ -10,8 +10,7 @@ from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
 
 from imagery.errors import UnitError
-from imagery.sensors import SENTINEL2_L1C, SENTINEL2_L2A
-from imagery.sentinel2 import (
+from imagery.products.sentinel2 import (
     BANDS,
     LEVEL_SENSORS,
     Sentinel2Id,
@@ -25,6 +24,7 @@ from imagery.sentinel2 import (
     states_mean_time,
     tile_epsg,
 )
+from imagery.sensors import SENTINEL2_L1C, SENTINEL2_L2A
 
 
 def utc(*parts):

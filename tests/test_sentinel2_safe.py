@@ -13,13 +13,13 @@ from imagery.errors import AnnotationError, ImageryError, RasterError
 from imagery.geometry import Window, footprint
 from imagery.geotiff import open_geotiff, write_geotiff
 from imagery.pictures import picture
+from imagery.products.sentinel2 import ALL_BANDS, BANDS, RESOLUTION_M
+from imagery.products.sentinel2_acquisition import tile_acquisition
+from imagery.products.sentinel2_metadata import read_product_metadata, read_tile_metadata
+from imagery.products.sentinel2_safe import open_sentinel2_safe, sentinel2_safe_info
+from imagery.products.xml import parse_xml
 from imagery.sensors import SENTINEL2_L1C, SENTINEL2_L2A, is_ancillary, measured_bands
-from imagery.sentinel2 import ALL_BANDS, BANDS, RESOLUTION_M
-from imagery.sentinel2_acquisition import tile_acquisition
-from imagery.sentinel2_metadata import read_product_metadata, read_tile_metadata
-from imagery.sentinel2_safe import open_sentinel2_safe, sentinel2_safe_info
 from imagery.surface import map_surface
-from imagery.xml_documents import parse_xml
 from models.detector import detect
 from offing.detectors import make_detector
 from tests.sentinel2_builder import NODES, SIDE_PX, Safe, angles_text, plane, write_manifest, zipped
@@ -571,7 +571,7 @@ def test_encrypted_zips_are_refused(product, tmp_path):
 
 
 def test_an_xml_larger_than_any_is_refused(product, tmp_path, monkeypatch):
-    monkeypatch.setattr("imagery.product_files._MOST_TEXT_BYTES", 1000)
+    monkeypatch.setattr("imagery.products.files._MOST_TEXT_BYTES", 1000)
     with pytest.raises(AnnotationError, match="is larger than"):
         sentinel2_safe_info(product[1])
 

@@ -31,18 +31,18 @@ from imagery.aoi import AreaOfInterest
 from imagery.errors import CredentialsError, FetchError, QuotaError, SourceError
 from imagery.fetchers.base import SceneRef
 from imagery.fetchers.cache import CachedFetcher
+from imagery.fetchers.cache.store import TileStore
 from imagery.fetchers.retry import RetryPolicy
 from imagery.fetchers.sentinelhub import CDSE, COMMERCIAL, Deployment, SentinelHubSource, deployment_from_environment
 from imagery.fetchers.sentinelhub.client import Pacer
 from imagery.fetchers.sentinelhub.encoding import optical, radar
 from imagery.fetchers.sentinelhub.source import processing_units
-from imagery.fetchers.store import TileStore
 from imagery.fetchers.wanted import wanted_tiles
 from imagery.geometry import Grid, Window, offset_m
 from imagery.ground_acquisition import annotated_ground
+from imagery.products.sentinel2 import BANDS
 from imagery.scene import Pixels, Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2
-from imagery.sentinel2 import BANDS
 from imagery.simulate import SimulatedSource
 from imagery.surface import map_surface
 from imagery.thermal_noise import with_thermal_noise

@@ -18,16 +18,16 @@ from imagery.aoi import AreaOfInterest
 from imagery.credentials import Secret
 from imagery.errors import CredentialsError, FetchError, SourceError
 from imagery.fetchers.cache import CachedFetcher
+from imagery.fetchers.cache.store import TileStore
 from imagery.fetchers.retry import RetryPolicy
 from imagery.fetchers.signing import SasTokens
 from imagery.fetchers.stac import StacSource
-from imagery.fetchers.stac_items import orbit_model, read_item
-from imagery.fetchers.store import TileStore
+from imagery.fetchers.stac.items import orbit_model, read_item
 from imagery.geometry import GcpGrid, Grid, Window
 from imagery.orbit_model import OrbitModel
+from imagery.products.sentinel1 import GrdPolarisation, grd_scene
+from imagery.products.sentinel2_safe import open_sentinel2_safe
 from imagery.scene import MemoryReader, Pixels, Provenance
-from imagery.sentinel1 import GrdPolarisation, grd_scene
-from imagery.sentinel2_safe import open_sentinel2_safe
 from imagery.simulate import SimulatedSource
 from tests.fetcher_contract import check_fetcher, check_scene
 from tests.safe_builder import SafeProduct, write_measurement
@@ -535,7 +535,7 @@ def test_terrain_corrected_radar_is_marked_as_such(rustac, nginx):
 def tile(tmp_path_factory, nginx):
     """A Level-2A product as a SAFE folder that nginx serves, and what its own reader makes of it."""
     rng = np.random.default_rng(5)
-    from imagery.sentinel2 import RESOLUTION_M
+    from imagery.products.sentinel2 import RESOLUTION_M
 
     numbers = {
         band: rng.integers(1000, 9000, (6000 // m, 6000 // m)).astype(np.uint16)

@@ -11,7 +11,7 @@ import pytest
 from imagery.acquire import from_json, to_json
 from imagery.acquisition import AcquisitionSample, StatedAcquisition
 from imagery.errors import AnnotationError, RasterError, SourceError
-from imagery.fetchers.header import header_to_json, scene_from_json
+from imagery.fetchers.cache.header import header_to_json, scene_from_json
 from imagery.geometry import GcpGrid, Grid, Window
 from imagery.ground_acquisition import AnnotatedGround, annotated_ground
 from imagery.orbit_model import OrbitModel

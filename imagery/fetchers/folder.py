@@ -19,7 +19,7 @@ from imagery.fetchers.base import SceneRef
 from imagery.geometry import Window, footprint
 from imagery.geotiff import RasterFile, open_raster, scene_of
 from imagery.mosaic import mosaic
-from imagery.safe import SafeInfo, open_safe, safe_info
+from imagery.products.safe import SafeInfo, open_safe, safe_info
 from imagery.scene import Provenance, Scene
 from imagery.sensors import SENSORS
 

@@ -29,8 +29,8 @@ from imagery.fetchers.base import SceneRef
 from imagery.fetchers.sentinelhub.client import Client
 from imagery.geometry import metres_per_degree, split_at_antimeridian
 from imagery.orbit import Direction
+from imagery.products.sentinel2 import parse_id, tile_epsg
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2
-from imagery.sentinel2 import parse_id, tile_epsg
 from imagery.utm_tiles import UtmZone
 
 SENTINEL1 = "sentinel-1-grd"

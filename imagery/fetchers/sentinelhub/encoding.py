@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imagery.products.sentinel2 import BANDS
 from imagery.scene import Pixels, Unit
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2, Sensor
-from imagery.sentinel2 import BANDS
 
 RawArray = NDArray[np.uint16]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from imagery.errors import AnnotationError
 from imagery.geometry import FloatArray
-from imagery.xml_documents import number, number_list, parse_xml
+from imagery.products.xml import number, number_list, parse_xml
 
 # IPF that changed the format of the noise tables, and the one from which they are powers in units of DN^2.
 NOISE_BLOCKS_SINCE_IPF = 2.9

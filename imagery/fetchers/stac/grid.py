@@ -12,10 +12,10 @@ from rasterio.windows import Window as RasterioWindow
 
 from imagery.fetchers.remote import TILE_PX, RemoteFiles, in_parallel
 from imagery.geometry import Window
-from imagery.open_rasters import open_geotiff_only
+from imagery.products.open_rasters import open_geotiff_only
+from imagery.products.sentinel2_angles import AngleGrid
 from imagery.scene import Pixels
 from imagery.sensors import is_ancillary
-from imagery.sentinel2_angles import AngleGrid
 
 _EXACT_IN_FLOAT32 = ("uint8", "int8", "uint16", "int16")  # read as float32 at once, without an array between
 _SAMPLE_PX = 512

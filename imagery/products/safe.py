@@ -15,11 +15,11 @@ from shapely.geometry import MultiPolygon, Polygon
 from imagery.errors import AnnotationError, RasterError
 from imagery.files import file_sha256
 from imagery.geometry import split_at_antimeridian, wrap_lon
-from imagery.product_files import ProductFiles, open_product
+from imagery.products.files import ProductFiles, open_product
+from imagery.products.sentinel1 import POLARISATIONS, GrdPolarisation, grd_scene
+from imagery.products.xml import parse_xml
 from imagery.scene import Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2_L1C, SENTINEL2_L2A
-from imagery.sentinel1 import POLARISATIONS, GrdPolarisation, grd_scene
-from imagery.xml_documents import parse_xml
 
 MANIFEST = "manifest.safe"
 
@@ -64,7 +64,7 @@ def safe_info(path: Path) -> SafeInfo:
     """
     package, name = _package(path)
     if name.startswith("S2"):
-        from imagery.sentinel2_safe import sentinel2_safe_info
+        from imagery.products.sentinel2_safe import sentinel2_safe_info
 
         time, footprint = sentinel2_safe_info(path)
         sensor = SENTINEL2_L1C if "_MSIL1C_" in name else SENTINEL2_L2A
@@ -93,7 +93,7 @@ def open_safe(path: Path) -> Scene:
     """
     package, name = _package(path)
     if name.startswith("S2"):
-        from imagery.sentinel2_safe import open_sentinel2_safe
+        from imagery.products.sentinel2_safe import open_sentinel2_safe
 
         return open_sentinel2_safe(path)
     _check_is_iw_grdh(name, path)

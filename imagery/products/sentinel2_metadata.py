@@ -19,9 +19,9 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from imagery.errors import AnnotationError, RasterError
 from imagery.geometry import FloatArray, Grid, split_at_antimeridian, wrap_lon
-from imagery.sentinel2 import ALL_BANDS, Level, has_offset, parse_id
-from imagery.sentinel2_angles import AngleGrid, angle_grid
-from imagery.xml_documents import number
+from imagery.products.sentinel2 import ALL_BANDS, Level, has_offset, parse_id
+from imagery.products.sentinel2_angles import AngleGrid, angle_grid
+from imagery.products.xml import number
 
 # Viewing angles are those of the band that finds ships; those of the other bands are within 0.5 degrees of them.
 VIEW_BAND = "b08"

@@ -1,8 +1,8 @@
 """A Sentinel-1 ground-range product (IW GRDH) as a scene: calibrated, thermal noise removed, located at sea level.
 
 The parts may lie in a SAFE folder, in a zip, or far away: a measurement is whatever rasterio opens, the rest is XML.
-sigma0 = (DN^2 - noise) / sigmaNought^2, the tables interpolated as `imagery.grd_luts` says. It is not cut off at zero:
-where the sea is as dark as the noise, half of its pixels come out negative, and only so their mean is right.
+sigma0 = (DN^2 - noise) / sigmaNought^2, the tables interpolated as `imagery.products.grd_luts` says. It is not cut off
+at zero: where the sea is as dark as the noise, half of its pixels come out negative, and only so their mean is right.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from imagery.acquire import acquisition_for
 from imagery.acquisition import Acquisition
 from imagery.errors import AnnotationError, FetchError, ImageryError, RasterError
 from imagery.geometry import FloatArray, GcpGrid, Window
-from imagery.grd_border import BorderMask, find_border
-from imagery.grd_geolocation import check_same, gcp_grid, highest_m, measured_gcps
-from imagery.grd_luts import NOISE_BLOCKS_SINCE_IPF, Lut, NoiseLut, read_calibration, read_noise
-from imagery.open_rasters import kept_open, open_geotiff_only
+from imagery.products.grd_border import BorderMask, find_border
+from imagery.products.grd_geolocation import check_same, gcp_grid, highest_m, measured_gcps
+from imagery.products.grd_luts import NOISE_BLOCKS_SINCE_IPF, Lut, NoiseLut, read_calibration, read_noise
+from imagery.products.open_rasters import kept_open, open_geotiff_only
+from imagery.products.xml import number, parse_xml
 from imagery.scene import Pixels, Provenance, Scene
 from imagery.sensors import SENTINEL1_IW_GRD
 from imagery.tie_points import TiePointAcquisition, read_tie_points, read_times
-from imagery.xml_documents import number, parse_xml
 
 POLARISATIONS = ("vv", "vh", "hh", "hv")
 
@@ -163,7 +163,7 @@ class GrdReader:
     Attributes:
         bands: one per polarisation.
         shape_hw: (height, width) in pixels.
-        has_border_noise: True = the frame without measurements must be found, see `imagery.grd_border`.
+        has_border_noise: True = the frame without measurements must be found, see `imagery.products.grd_border`.
     """
 
     bands: tuple[GrdBand, ...]

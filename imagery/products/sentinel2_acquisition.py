@@ -11,8 +11,8 @@ from shapely.geometry import Polygon
 
 from imagery.geometry import Grid, wrap_lon
 from imagery.orbit_model import OrbitModel
-from imagery.sentinel2 import states_mean_time
-from imagery.sentinel2_metadata import ProductMetadata, TileMetadata
+from imagery.products.sentinel2 import states_mean_time
+from imagery.products.sentinel2_metadata import ProductMetadata, TileMetadata
 
 # One sigma of a tile's mean sensing time as the time of a place's pixel in the 10 m bands: the bands look 0 to 2.6 s
 # apart, forward in one detector and backward in the next (ESA, Sentinel-2 Products Specification Document).

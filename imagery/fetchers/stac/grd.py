@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagery.fetchers.remote import TILE_PX, RemoteFiles, in_parallel
-from imagery.fetchers.stac_bands import BandAsset, grd_xml_hrefs
-from imagery.fetchers.stac_items import StacItem
+from imagery.fetchers.stac.bands import BandAsset, grd_xml_hrefs
+from imagery.fetchers.stac.items import StacItem
 from imagery.geometry import Window
+from imagery.products.sentinel1 import GrdPolarisation, grd_scene
 from imagery.scene import Pixels, Provenance, Scene
-from imagery.sentinel1 import GrdPolarisation, grd_scene
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RemoteGrdReader:
-    """Pixels of a Sentinel-1 product far away, read and calibrated by `imagery.sentinel1`.
+    """Pixels of a Sentinel-1 product far away, read and calibrated by `imagery.products.sentinel1`.
 
     Attributes:
         files: how its measurements are read.

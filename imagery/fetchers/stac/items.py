@@ -15,13 +15,13 @@ from shapely.geometry import MultiPolygon
 from imagery.aoi import AreaOfInterest
 from imagery.errors import AreaError, ImageryError, SourceError
 from imagery.fetchers.base import SceneRef
-from imagery.fetchers.stac_search import Json
+from imagery.fetchers.stac.search import Json
 from imagery.geometry import Grid, wrap_lon
-from imagery.landsat import landsat_acquisition, landsat_sensor
 from imagery.orbit import Direction, Platform
 from imagery.orbit_model import OrbitModel
+from imagery.products.landsat import landsat_acquisition, landsat_sensor
+from imagery.products.sentinel2 import LEVEL_SENSORS, Sentinel2Id, parse_id
 from imagery.sensors import SENSORS, SENTINEL1_IW_GRD, SENTINEL2, Sensor
-from imagery.sentinel2 import LEVEL_SENSORS, Sentinel2Id, parse_id
 
 # An interval longer than this is not that of one scene (a slice of Sentinel-1 has 25 s, a whole datatake some minutes).
 _LONGEST_SCENE = timedelta(minutes=15)

@@ -25,8 +25,8 @@ from numpy.polynomial.polynomial import polyval
 from imagery.acquisition import add_seconds, ecef_m
 from imagery.errors import AnnotationError, RasterError
 from imagery.geometry import FloatArray, GcpGrid, wrap_lon
+from imagery.products.xml import number, number_list
 from imagery.tie_points import TiePoints, orbit_at, read_times
-from imagery.xml_documents import number, number_list
 
 _SECOND = np.timedelta64(1, "s")
 _SAME_LINE = 4.0  # conversions come once a second, to a few lines

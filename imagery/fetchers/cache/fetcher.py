@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from imagery.aoi import AreaOfInterest
 from imagery.errors import FetchError, SourceError
 from imagery.fetchers.base import Cost, RemoteFetcher, SceneRef
-from imagery.fetchers.header import header_to_json, scene_from_json
-from imagery.fetchers.locks import Lease
-from imagery.fetchers.store import Entry, SceneFolder, TileStore
-from imagery.fetchers.tile_file import digest, encode_tile, read_tile, tile_key
+from imagery.fetchers.cache.header import header_to_json, scene_from_json
+from imagery.fetchers.cache.locks import Lease
+from imagery.fetchers.cache.store import Entry, SceneFolder, TileStore
+from imagery.fetchers.cache.tile_file import digest, encode_tile, read_tile, tile_key
 from imagery.fetchers.wanted import wanted_tiles
 from imagery.geometry import Window
 from imagery.scene import PixelReader, Pixels, Scene

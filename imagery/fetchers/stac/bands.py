@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from imagery.errors import SourceError
-from imagery.fetchers.stac_items import StacItem
-from imagery.fetchers.stac_search import Json
+from imagery.fetchers.stac.items import StacItem
+from imagery.fetchers.stac.search import Json
 from imagery.labels import SAR_BANDS
-from imagery.landsat import FILL_DN, QA_BAND, landsat_assets
-from imagery.landsat import SATURATED_DN as LANDSAT_SATURATED_DN
+from imagery.products.landsat import FILL_DN, QA_BAND, landsat_assets
+from imagery.products.landsat import SATURATED_DN as LANDSAT_SATURATED_DN
+from imagery.products.sentinel2 import BANDS, NO_DATA_DN, RESOLUTION_M, SATURATED_DN, stac_reflectance_scaling
+from imagery.products.sentinel2_safe import NEEDED_BANDS
 from imagery.scene import UNITS, Unit
 from imagery.sensors import is_ancillary
-from imagery.sentinel2 import BANDS, NO_DATA_DN, RESOLUTION_M, SATURATED_DN, stac_reflectance_scaling
-from imagery.sentinel2_safe import NEEDED_BANDS
 
 # Names of Earth Search v1 (stactools-sentinel2); all others name bands as ESA does.
 _COMMON = {

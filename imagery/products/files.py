@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from imagery.errors import AnnotationError, RasterError
-from imagery.xml_documents import parse_xml
+from imagery.products.xml import parse_xml
 
 # The largest XML of a SAFE product, a tile's metadata with its angles, is some 0.6 MB.
 _MOST_TEXT_BYTES = 64 * 1024 * 1024

@@ -19,15 +19,15 @@ from imagery.fetchers.base import Cost, SceneRef
 from imagery.fetchers.remote import TILE_PX, RemoteFiles
 from imagery.fetchers.retry import RetryPolicy
 from imagery.fetchers.signing import PLANETARY_COMPUTER, PlainSigner, SasSigner, SasTokens
-from imagery.fetchers.stac_bands import check_usable
-from imagery.fetchers.stac_items import StacItem, read_item
-from imagery.fetchers.stac_scenes import scene_of_item
-from imagery.fetchers.stac_search import Condition, Json, StacApi
+from imagery.fetchers.stac.bands import check_usable
+from imagery.fetchers.stac.items import StacItem, read_item
+from imagery.fetchers.stac.scenes import scene_of_item
+from imagery.fetchers.stac.search import Condition, Json, StacApi
 from imagery.fetchers.wanted import wanted_tiles
 from imagery.geometry import Grid
+from imagery.products.sentinel2 import RESOLUTION_M
 from imagery.scene import Scene
 from imagery.sensors import SENSORS
-from imagery.sentinel2 import RESOLUTION_M
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagery.fetchers.locks import alone, alone_at_once
+from imagery.fetchers.cache.locks import alone, alone_at_once
 
 _log = logging.getLogger(__name__)
 

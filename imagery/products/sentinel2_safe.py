@@ -26,13 +26,13 @@ from shapely.geometry import MultiPolygon
 from imagery.errors import AnnotationError, ImageryError, RasterError
 from imagery.geometry import Grid, Window, footprint
 from imagery.orbit_model import OrbitModel
-from imagery.product_files import ProductFiles, open_product
+from imagery.products.files import ProductFiles, open_product
+from imagery.products.sentinel2 import BANDS, LEVEL_SENSORS, RESOLUTION_M, decode
+from imagery.products.sentinel2_acquisition import tile_acquisition
+from imagery.products.sentinel2_angles import AngleGrid
+from imagery.products.sentinel2_metadata import ProductMetadata, TileMetadata, read_product_metadata, read_tile_metadata
+from imagery.products.xml import parse_xml
 from imagery.scene import Pixels, Provenance, Scene
-from imagery.sentinel2 import BANDS, LEVEL_SENSORS, RESOLUTION_M, decode
-from imagery.sentinel2_acquisition import tile_acquisition
-from imagery.sentinel2_angles import AngleGrid
-from imagery.sentinel2_metadata import ProductMetadata, TileMetadata, read_product_metadata, read_tile_metadata
-from imagery.xml_documents import parse_xml
 
 NEEDED_BANDS = ("b03", "b08")  # without them no ship is found
 
@@ -150,8 +150,8 @@ class SafeReader:
 def open_sentinel2_safe(path: Path) -> Scene:
     """A Level-1C or Level-2A product as a scene.
 
-    Bands, where the product has them: `imagery.sentinel2.BANDS`, then ``scl``, ``sun_zenith_deg``, ``sun_azimuth_deg``,
-    ``view_zenith_deg`` and ``view_azimuth_deg`` (of band 8, the mean where detectors overlap). What is absent is named
+    Bands, where the product has them: `imagery.products.sentinel2.BANDS`, then ``scl``, ``sun_zenith_deg``,
+    ``sun_azimuth_deg``, ``view_zenith_deg`` and ``view_azimuth_deg`` (of band 8, the mean where detectors overlap). What is absent is named
     in the provenance's notes. All files that are read are held against the product's manifest first.
 
     Args:

@@ -2,7 +2,7 @@
 
 Layout: a folder per source and scene; in it, per tile, ``KEY.tif`` and ``KEY.json``, its sidecar. The sidecar is
 written last: with it, and only with it, the tile is there. Names that begin with a dot are locks and unfinished files.
-Several processes of one machine may use one store: see `imagery.fetchers.locks`.
+Several processes of one machine may use one store: see `imagery.fetchers.cache.locks`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from imagery.errors import RasterError, SourceError
-from imagery.fetchers.eviction import HEADER_PREFIX, SCENE_LOCK, remove_leftovers, room
-from imagery.fetchers.locks import Lease, alone
-from imagery.fetchers.tile_file import describe_tile, digest
+from imagery.fetchers.cache.eviction import HEADER_PREFIX, SCENE_LOCK, remove_leftovers, room
+from imagery.fetchers.cache.locks import Lease, alone
+from imagery.fetchers.cache.tile_file import describe_tile, digest
 from imagery.files import file_sha256, replacing
 
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class SceneFolder:
         Where another process is making it, this one waits and takes what that one made.
 
         Args:
-            key: see `imagery.fetchers.tile_file.tile_key`.
+            key: see `imagery.fetchers.cache.tile_file.tile_key`.
             make: gives the bytes of its GeoTIFF.
 
         Raises:

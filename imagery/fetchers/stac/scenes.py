@@ -15,7 +15,7 @@ from imagery.acquisition import Acquisition, StatedAcquisition
 from imagery.errors import AnnotationError, FetchError, ImageryError, UnitError
 from imagery.fetchers.remote import RemoteFiles, in_parallel
 from imagery.fetchers.signing import without_query
-from imagery.fetchers.stac_bands import (
+from imagery.fetchers.stac.bands import (
     BandAsset,
     class_assets,
     granule_href,
@@ -24,19 +24,19 @@ from imagery.fetchers.stac_bands import (
     mtl_href,
     mtl_is_needed,
 )
-from imagery.fetchers.stac_grd import delivered_scene
-from imagery.fetchers.stac_grid import RemoteBand, RemoteGridReader, open_band
-from imagery.fetchers.stac_items import StacItem, centred_model, orbit_model
+from imagery.fetchers.stac.grd import delivered_scene
+from imagery.fetchers.stac.grid import RemoteBand, RemoteGridReader, open_band
+from imagery.fetchers.stac.items import StacItem, centred_model, orbit_model
 from imagery.geometry import Grid
 from imagery.labels import read_labels
-from imagery.landsat import ATTRIBUTION as USGS
-from imagery.landsat import landsat_acquisition, landsat_notes, parse_mtl
 from imagery.orbit import Platform
+from imagery.products.landsat import ATTRIBUTION as USGS
+from imagery.products.landsat import landsat_acquisition, landsat_notes, parse_mtl
+from imagery.products.sentinel2 import offset_is_doubtful, offset_taken_twice, states_mean_time
+from imagery.products.sentinel2_metadata import TileMetadata, read_tile_metadata
+from imagery.products.xml import parse_xml
 from imagery.scene import Provenance, Scene, Unit
 from imagery.sensors import is_ancillary
-from imagery.sentinel2 import offset_is_doubtful, offset_taken_twice, states_mean_time
-from imagery.sentinel2_metadata import TileMetadata, read_tile_metadata
-from imagery.xml_documents import parse_xml
 
 _ALIGNED_PX = 0.01
 _GAMMA0 = "gamma0, corrected for the terrain: not sigma0, over the sea it is higher by 1 / cos(incidence)"
