@@ -151,8 +151,9 @@ def open_sentinel2_safe(path: Path) -> Scene:
     """A Level-1C or Level-2A product as a scene.
 
     Bands, where the product has them: `imagery.products.sentinel2.BANDS`, then ``scl``, ``sun_zenith_deg``,
-    ``sun_azimuth_deg``, ``view_zenith_deg`` and ``view_azimuth_deg`` (of band 8, the mean where detectors overlap). What is absent is named
-    in the provenance's notes. All files that are read are held against the product's manifest first.
+    ``sun_azimuth_deg``, ``view_zenith_deg`` and ``view_azimuth_deg`` (of band 8, the mean where detectors overlap).
+    What is absent is named in the provenance's notes. All files that are read are first held against the product's
+    manifest.
 
     Args:
         path: the ``.SAFE`` folder, or a zip of it, which is not unpacked.
