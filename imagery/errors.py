@@ -29,6 +29,10 @@ class FetchError(SourceError):
     """A scene, or a part of one, that its source could not give: not observed, and the next one may go well."""
 
 
+class NoAnswerError(FetchError):
+    """A server that did not answer, however often it was asked: later it may."""
+
+
 class QuotaError(SourceError):
     """The source gives nothing more for now: stop cleanly; what was fetched is kept and the next run goes on."""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imagery.errors import FetchError, QuotaError, SourceError
+from imagery.errors import FetchError, QuotaError
 from imagery.fetchers.base import SceneRef
 from offing.areas import AreaConfig, Period, search_bounds
-from offing.sources import is_remote, open_source
+from offing.sources import check_found, is_remote, open_source, skipped_by
 
 State = Literal["whole", "holes", "missed", "not_asked"]
 
@@ -38,16 +38,18 @@ class FetchSummary:
         area: its name.
         scenes: in order of time.
         stopped: why it stopped before the end, empty if it did not.
+        skipped: a sentence for each scene that the source lists and cannot give.
     """
 
     area: str
     scenes: tuple[FetchedScene, ...]
     stopped: str = ""
+    skipped: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """True where everything was had."""
-        return all(scene.state == "whole" for scene in self.scenes)
+        return not self.skipped and all(scene.state == "whole" for scene in self.scenes)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -60,6 +62,7 @@ class FetchSummary:
                 for s in self.scenes
             ],
             "stopped": self.stopped or None,
+            "skipped": list(self.skipped),
         }
 
     def as_text(self) -> str:
@@ -71,6 +74,7 @@ class FetchSummary:
                 lines.append(f"  {scene.ref.time:%Y-%m-%d %H:%M} {scene.ref.id}, {words[scene.state]}: {scene.why}")
         if left := self._count("not_asked"):
             lines.append(f"  {left} scene(s) not asked for")
+        lines += [f"  skipped: {text}" for text in self.skipped]
         if self.stopped:
             lines.append(f"stopped: {self.stopped}")
         return "\n".join(lines)
@@ -109,9 +113,8 @@ def fetch(
 
     source = open_source(source_text, config.area, period, on_tile)
     refs = source.search(config.area, *search_bounds(period, needed=is_remote(source)))
-    if not refs:
-        raise SourceError(f"the source {source_text} has no scene of {config.area.name!r} on these dates")
-    total = len(refs)
+    check_found(refs, source, source_text, config.area, "on these dates")
+    total, skipped = len(refs), skipped_by(source)
     scenes: list[FetchedScene] = []
     for ref in refs:
         try:
@@ -120,10 +123,10 @@ def fetch(
             scenes.append(FetchedScene(ref=ref, state="missed", why=str(error)))
         except QuotaError as error:
             rest = [FetchedScene(ref=r, state="not_asked") for r in refs[len(scenes) :]]
-            return FetchSummary(area=config.area.name, scenes=(*scenes, *rest), stopped=str(error))
+            return FetchSummary(area=config.area.name, scenes=(*scenes, *rest), stopped=str(error), skipped=skipped)
         else:
             scenes.append(FetchedScene(ref=ref, state="holes" if missing else "whole", why="; ".join(missing)))
         done += 1
         if progress is not None:
             progress(ref.id, done, total)
-    return FetchSummary(area=config.area.name, scenes=tuple(scenes))
+    return FetchSummary(area=config.area.name, scenes=tuple(scenes), skipped=skipped)

@@ -9,7 +9,7 @@ from typing import Any
 from imagery.fetchers.base import Cost, SceneRef
 from offing.areas import AreaConfig, Period, search_bounds
 from offing.errors import ConfigError
-from offing.sources import is_remote, open_source
+from offing.sources import is_remote, open_source, public_name, skipped_by
 
 # A free account of the Copernicus Data Space, per month (documentation.dataspace.copernicus.eu, Quotas): 10,000
 # processing units and 10,000 requests, 300 requests a minute.
@@ -46,6 +46,7 @@ class Plan:
         rows: by sensor and month.
         monthly_units: processing units that the account has in a month.
         is_remote: False where everything lies on this machine.
+        skipped: a sentence for each scene that the source lists and cannot give.
     """
 
     area: str
@@ -54,6 +55,7 @@ class Plan:
     rows: tuple[PlanRow, ...]
     monthly_units: float
     is_remote: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def total(self) -> Cost:
@@ -83,6 +85,7 @@ class Plan:
             "area": self.area,
             "source": self.source,
             "remote": self.is_remote,
+            "skipped": list(self.skipped),
             "scenes": self.scenes,
             "rows": [{"sensor": r.sensor, "month": r.month, "scenes": r.scenes, **_numbers(r.cost)} for r in self.rows],
             **_numbers(total),
@@ -112,6 +115,7 @@ class Plan:
             lines.append(
                 f"that is {100 * self.quota_share:.1f} % of {self.monthly_units:,.0f} processing units a month"
             )
+        lines += [f"skipped: {text}" for text in self.skipped]
         lines.append(f"about {self.minutes:.0f} minutes at {_ASSUMED_MB_S * 8:.0f} Mbit/s")
         return "\n".join(lines)
 
@@ -146,11 +150,12 @@ def plan(
         rows.append(PlanRow(sensor=sensor, month=month, scenes=len(mine), cost=sum(costs, start=Cost())))
     return Plan(
         area=config.area.name,
-        source=source_text,
+        source=public_name(source_text),
         period=period,
         rows=tuple(rows),
         monthly_units=monthly_units,
         is_remote=is_remote(source),
+        skipped=skipped_by(source),
     )
 
 

@@ -85,7 +85,13 @@ def manifest(score: Score) -> dict[str, Any]:
             for s in score.scenes
         ],
         "missed_scenes": [
-            {"id": m.ref.id, "sensor": m.ref.sensor_name, "time": m.ref.time.isoformat(), "why": m.why}
+            {
+                "id": m.ref.id,
+                "sensor": m.ref.sensor_name,
+                "time": m.ref.time.isoformat(),
+                "why": m.why,
+                "water_km2": round(float(m.tiles["water_km2"].sum()), 2),
+            }
             for m in score.missed
         ],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 
 import geopandas as gpd
@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from imagery.errors import FetchError, SourceError
+from imagery.errors import FetchError
 from imagery.fetchers.base import Fetcher, SceneRef
-from imagery.geometry import Window, dense_rowcol
+from imagery.geometry import Window, dense_rowcol, offset_m
 from imagery.land import Land, check_has_water
 from imagery.pictures import Picture, picture
 from imagery.scene import Scene
@@ -27,7 +27,7 @@ from offing.ais.verdict import CrossCheck, VesselTable
 from offing.areas import AreaConfig, Period, search_bounds
 from offing.detectors import make_detector
 from offing.persistence import fixed_places
-from offing.sources import is_remote, open_land, open_source
+from offing.sources import check_found, is_remote, open_land, open_source, skipped_by
 from offing.status import DetectionStatus
 from offing.water import Look, TileGrid, seen_by, tile_grid, tile_table, unseen_table
 
@@ -36,6 +36,7 @@ SceneProgress = Callable[[str, int, int], None]
 # Scenes of one sensor this near in time are pieces of one pass: slices of Sentinel-1 follow one another every 25 s,
 # tiles of Sentinel-2 overlap by 10 km. A ship in two of them is one ship, seen once.
 _ONE_PASS_S = 60.0
+_SEAM_M = 20.0  # pixels of a hull that the edge between two images swallows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class ScoreSettings:
 
     config: AreaConfig
     period: Period | None
-    source: str
+    source: str = field(repr=False)  # may hold a name and password
     ais: AisData | None
     workers: int = 2
 
@@ -62,7 +63,7 @@ class SceneScore:
     """What one scene showed.
 
     Attributes:
-        scene: the scene, its pixels still readable.
+        look: the scene, its pixels still readable, and what they show; nothing where no water could be judged.
         findings: a row per detection inside the area: the columns of `models.Detections` and of the cross-check.
         ais_vessels: a row per AIS vessel that should have been in the scene.
         tiles: a row per tile of the area.
@@ -70,12 +71,17 @@ class SceneScore:
         notes: what was assumed, set aside or missing.
     """
 
-    scene: Scene
+    look: Look
     findings: gpd.GeoDataFrame
     ais_vessels: pd.DataFrame
     tiles: gpd.GeoDataFrame
     picture: Picture
     notes: tuple[str, ...]
+
+    @property
+    def scene(self) -> Scene:
+        """The scene."""
+        return self.look.scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +147,9 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
         check_has_water(area, land)
     grid = tile_grid(area)
     refs = source.search(area, *search_bounds(settings.period, needed=is_remote(source)))
-    if not refs:
-        raise SourceError(f"the source {settings.source} has no scene of {area.name!r} {_in_words(settings.period)}")
+    check_found(refs, source, settings.source, area, _in_words(settings.period))
     scenes: list[SceneScore] = []
     missed: list[MissedScene] = []
-    looks: list[Look] = []
     notes: list[str] = []
     for done, ref in enumerate(refs, start=1):
         try:
@@ -158,15 +162,14 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
                 notes.append(f"scene {ref.id} only touches the area's edge and was left out")
             else:
                 look = Look(scene=scene, surface=map_surface(scene, land, region))
-                looks = [earlier for earlier in looks if _one_pass(earlier.scene, scene)]
-                scenes.append(score_look(look, looks, settings, land, grid, region))
-                looks.append(look)
+                earlier = [other for other in scenes if _one_pass(other.scene, scene)]
+                scenes.append(score_look(look, earlier, settings, land, grid, region))
         if progress is not None:
             progress(ref.id, done, len(refs))
-    findings = _tell_structures(scenes)
+    findings = _tell_structures(scenes, grid)
     return Score(
         settings=settings,
-        scenes=tuple(_with_counts(s, findings) for s in scenes),
+        scenes=tuple(_with_counts(s, findings, grid) for s in scenes),
         missed=tuple(missed),
         findings=findings,
         land_source=land.source if land else "",
@@ -176,7 +179,12 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
 
 
 def score_look(
-    look: Look, earlier: Sequence[Look], settings: ScoreSettings, land: Land | None, grid: TileGrid, region: Window
+    look: Look,
+    earlier: Sequence[SceneScore],
+    settings: ScoreSettings,
+    land: Land | None,
+    grid: TileGrid,
+    region: Window,
 ) -> SceneScore:
     """Search one scene and hold what it shows against AIS.
 
@@ -188,7 +196,7 @@ def score_look(
         grid: the area's tiles.
         region: the scene's pixels around the area.
     """
-    area, scene = settings.config.area, look.scene
+    area, scene, before = settings.config.area, look.scene, [other.look for other in earlier]
     try:
         found = detect(scene, make_detector("auto", scene), look.surface, land, region=region, workers=settings.workers)
     except NoWaterError as error:
@@ -196,27 +204,50 @@ def score_look(
         found = Found(detections=Detections.empty(), notes=(f"not observed: {error}",))
 
     def mine(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
-        return np.asarray(area.contains(lon, lat) & ~seen_by(earlier, lon, lat))
+        return np.asarray(area.contains(lon, lat) & ~seen_by(before, lon, lat))
 
     def observed(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
         return np.asarray((look.at(lon, lat) == Surface.SEA) & mine(lon, lat))
 
     inside = found.detections.take(mine(found.detections.lon, found.detections.lat))
+    cut = _cut_by_a_seam(inside, look, earlier)
+    inside = inside.take(~cut)
     view = scene.acquisition.at(inside.row, inside.col) if scene.sensor.kind == "sar" else None
     check = cross_check(inside, settings.ais, view, observed=observed, scene_time=scene.time)
     return SceneScore(
-        scene=scene,
+        look=look,
         findings=_join(inside, check, scene.sensor.name),
         ais_vessels=_vessel_frame(check.vessels, scene),
-        tiles=tile_table(look, grid, earlier),
+        tiles=tile_table(look, grid, before),
         picture=picture(scene, region),
         notes=(
             *scene.provenance.missing,
             *scene.provenance.notes,
             f"acquisition geometry: {scene.acquisition.source}",
             *found.notes,
+            *(
+                [f"{cut.sum()} found at the seam with another image of this pass are counted there"]
+                if cut.any()
+                else ()
+            ),
         ),
     )
+
+
+def _cut_by_a_seam(found: Detections, look: Look, earlier: Sequence[SceneScore]) -> NDArray[np.bool_]:
+    """Detections that continue one of an earlier image of the pass beyond the edge between the two.
+
+    Slices of Sentinel-1 abut, so that a hull across their edge shows a part of itself in each.
+    """
+    cut = np.zeros(len(found), bool)
+    for other in earlier:
+        theirs = other.findings
+        beyond = look.at(theirs["lon"], theirs["lat"]) == Surface.NO_DATA
+        lon, lat, most_m = (theirs[name].to_numpy()[np.newaxis, beyond] for name in ("lon", "lat", "length_high_m"))
+        east, north = offset_m(found.lon[:, np.newaxis], found.lat[:, np.newaxis], lon, lat)
+        reach_m = (found.length_high_m[:, np.newaxis] + most_m) / 2.0 + _SEAM_M
+        cut |= (np.hypot(east, north) <= reach_m).any(axis=1)
+    return cut
 
 
 def _one_pass(scene: Scene, other: Scene) -> bool:
@@ -265,7 +296,7 @@ def _vessel_frame(vessels: VesselTable, scene: Scene) -> pd.DataFrame:
     return pd.DataFrame({"scene_id": scene.id, **columns})
 
 
-def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
+def _tell_structures(scenes: list[SceneScore], grid: TileGrid) -> gpd.GeoDataFrame:
     """All findings in order; those that no AIS explains and that stay put become structures."""
     if not scenes:
         nothing = Detections.empty()
@@ -275,12 +306,13 @@ def _tell_structures(scenes: list[SceneScore]) -> gpd.GeoDataFrame:
     for sensor in findings["sensor"].unique():
         mine = findings["sensor"] == sensor
         rows = findings.index[mine]
-        looks = _looks(findings.loc[rows], [s.tiles for s in scenes if s.scene.sensor.name == sensor])
+        looks = _looks([s for s in scenes if s.scene.sensor.name == sensor])
+        tile = grid.tile_of(findings.loc[rows, "lon"], findings.loc[rows, "lat"])
         stays = fixed_places(
             findings.loc[rows, "lon"].to_numpy(),
             findings.loc[rows, "lat"].to_numpy(),
             findings.loc[rows, "time"],
-            looks,
+            np.where(tile >= 0, looks[tile], 0),
         )
         rows = rows[stays & unexplained.loc[rows].to_numpy()]
         findings.loc[rows, "status"] = DetectionStatus.FIXED_STRUCTURE.value
@@ -294,24 +326,29 @@ def _nowhere(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.bool_]:
     return np.zeros(np.shape(lon), bool)
 
 
-def _looks(findings: gpd.GeoDataFrame, tiles: list[gpd.GeoDataFrame]) -> NDArray[np.int64]:
-    """How many scenes observed half or more of the water of the tile that each finding lies in."""
-    joined = gpd.sjoin(findings[["geometry"]], tiles[0][["tile_id", "geometry"]], predicate="within", how="left")
-    tile = joined["tile_id"].groupby(level=0).first().reindex(findings.index)
-    observed = pd.concat([t.loc[t["observed_fraction"] >= 0.5, "tile_id"] for t in tiles]).value_counts()
-    return np.asarray(tile.map(observed).fillna(0), np.int64)
+def _looks(scenes: Sequence[SceneScore]) -> NDArray[np.int64]:
+    """(tiles,) how many passes observed half or more of each tile's water."""
+    seen: list[NDArray[np.float64]] = []
+    for number, scored in enumerate(scenes):
+        share = scored.tiles["observed_fraction"].fillna(0.0).to_numpy()
+        if number and _one_pass(scenes[number - 1].scene, scored.scene):
+            seen[-1] = seen[-1] + share
+        else:
+            seen.append(share)
+    return np.asarray(np.sum([share >= 0.5 for share in seen], axis=0), np.int64)
 
 
-def _with_counts(scored: SceneScore, findings: gpd.GeoDataFrame) -> SceneScore:
+def _with_counts(scored: SceneScore, findings: gpd.GeoDataFrame, grid: TileGrid) -> SceneScore:
     """The scene with its final findings, and with vessels and dark candidates counted in its tiles."""
     mine = findings[findings["scene_id"] == scored.scene.id]
-    ships = mine[mine["status"] != DetectionStatus.FIXED_STRUCTURE.value]
-    joined = gpd.sjoin(ships[["status", "geometry"]], scored.tiles[["tile_id", "geometry"]], predicate="within")
-    per_tile = joined.groupby("tile_id")["status"]
-    vessels = per_tile.size().reindex(scored.tiles["tile_id"], fill_value=0).to_numpy()
-    dark = per_tile.agg(lambda s: (s == DetectionStatus.DARK_CANDIDATE.value).sum())
-    dark = dark.reindex(scored.tiles["tile_id"], fill_value=0).to_numpy(dtype=np.int64)
-    return replace(scored, findings=mine, tiles=scored.tiles.assign(vessels=vessels, dark_candidates=dark))
+    counts = {}
+    for name, chosen in (
+        ("vessels", mine["status"] != DetectionStatus.FIXED_STRUCTURE.value),
+        ("dark_candidates", mine["status"] == DetectionStatus.DARK_CANDIDATE.value),
+    ):
+        tile = grid.tile_of(mine.loc[chosen, "lon"], mine.loc[chosen, "lat"])
+        counts[name] = np.bincount(tile[tile >= 0], minlength=len(grid.names))
+    return replace(scored, findings=mine, tiles=scored.tiles.assign(**counts))
 
 
 def _attributions(scenes: list[SceneScore], land: Land | None) -> list[str]:
@@ -345,5 +382,5 @@ def _run_notes(land: Land | None, settings: ScoreSettings, source: Fetcher) -> l
         )
     if settings.ais is None:
         notes.append("no AIS was given: every vessel is 'not_searched', and none can be called unreported")
-    notes += [f"skipped: {text}" for text in getattr(source, "skipped", ())]
+    notes += [f"skipped: {text}" for text in skipped_by(source)]
     return notes

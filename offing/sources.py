@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
 from imagery.aoi import AreaOfInterest
-from imagery.fetchers.base import Fetcher, RemoteFetcher
+from imagery.errors import SourceError
+from imagery.fetchers.base import Fetcher, RemoteFetcher, SceneRef
 from imagery.land import Land, geojson_land, osm_land
 from offing.areas import AreaConfig, Period
 from offing.errors import ConfigError
@@ -73,9 +74,38 @@ def is_remote(source: Fetcher) -> TypeGuard[RemoteFetcher]:
     return hasattr(source, "cost")
 
 
+def public_name(text: str) -> str:
+    """A source as it may be printed: without a name, password or query in its address."""
+    kind, _, rest = text.partition(":")
+    if "://" not in rest:
+        return text
+    address, _, fragment = rest.partition("#")
+    scheme, _, path = address.partition("?")[0].partition("://")
+    host, slash, tail = path.partition("/")
+    return f"{kind}:{scheme}://{host.rpartition('@')[2]}{slash}{tail}" + (f"#{fragment}" if fragment else "")
+
+
+def check_found(refs: Sequence[SceneRef], source: Fetcher, text: str, area: AreaOfInterest, when: str) -> None:
+    """Refuse an empty search, which says nothing of the sea.
+
+    Raises:
+        SourceError: if there is no scene; says what was skipped, if anything was.
+    """
+    if not refs:
+        skipped = skipped_by(source)
+        why = f"; {len(skipped)} were skipped, the first: {skipped[0]}" if skipped else ""
+        raise SourceError(f"the source {public_name(text)} has no scene of {area.name!r} {when}{why}")
+
+
+def skipped_by(source: Fetcher) -> tuple[str, ...]:
+    """A sentence for each scene that the source lists and cannot give."""
+    return tuple(getattr(source, "skipped", ()))
+
+
 def _no_such_source(text: str) -> ConfigError:
     return ConfigError(
-        f"there is no source {text!r}; use folder:DIR, sentinelhub, stac:URL (https://...) or simulated[:SEED]"
+        f"there is no source {public_name(text)!r}; use folder:DIR, sentinelhub, stac:URL (https://...) or "
+        "simulated[:SEED]"
     )
 
 

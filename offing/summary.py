@@ -17,7 +17,7 @@ def as_dict(score: Score, report: Path) -> dict[str, Any]:
 def as_text(score: Score, report: Path) -> str:
     """A few lines for people."""
     facts = manifest(score)
-    water = sum(s["water_km2"] for s in facts["scenes"])
+    water = sum(s["water_km2"] for s in (*facts["scenes"], *facts["missed_scenes"]))
     observed = sum(s["observed_km2"] for s in facts["scenes"])
     share = f"{100 * observed / water:.0f} %" if water else "none"
     lines = [

@@ -15,7 +15,7 @@ from pyproj import Transformer
 
 from imagery.aoi import AreaOfInterest
 from imagery.fetchers.base import SceneRef
-from imagery.geometry import Window, dense_rowcol
+from imagery.geometry import Window, dense_rowcol, split_at_antimeridian, wrap_lon
 from imagery.land import Land
 from imagery.scene import Scene
 from imagery.surface import Surface, SurfaceMap
@@ -43,8 +43,9 @@ class TileGrid:
         epsg: UTM zone.
         tile: (n,) number of the tile that each place belongs to.
         lon, lat: (n,) places every 100 m inside the area.
+        corners: (tiles, 2) row and column of each tile, counted from the zone's origin.
         names: tile names, zone and south-west corner in km.
-        squares: tile outlines in degrees.
+        squares: tile outlines in degrees, split at the antimeridian.
         area_km2: surface of the area inside each tile.
     """
 
@@ -52,9 +53,18 @@ class TileGrid:
     tile: NDArray[np.int64]
     lon: NDArray[np.float64]
     lat: NDArray[np.float64]
+    corners: NDArray[np.int64]
     names: tuple[str, ...]
-    squares: tuple[shapely.Polygon, ...]
+    squares: tuple[shapely.Polygon | shapely.MultiPolygon, ...]
     area_km2: NDArray[np.float64]
+
+    def tile_of(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.int64]:
+        """Number of the tile that each place lies in, -1 where none of the area's does."""
+        to_utm = Transformer.from_crs(4326, self.epsg, always_xy=True)
+        x, y = (np.atleast_1d(v) for v in to_utm.transform(np.asarray(lon, float), np.asarray(lat, float)))
+        number = {(int(row), int(col)): i for i, (row, col) in enumerate(self.corners)}
+        keys = zip(np.floor(y / TILE_M).astype(int).tolist(), np.floor(x / TILE_M).astype(int).tolist(), strict=True)
+        return np.array([number.get(key, -1) for key in keys], np.int64)
 
 
 def tile_grid(area: AreaOfInterest) -> TileGrid:
@@ -75,10 +85,14 @@ def tile_grid(area: AreaOfInterest) -> TileGrid:
     squares = []
     for row, col in corners:
         ring = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * TILE_M + [col * TILE_M, row * TILE_M]
-        squares.append(shapely.Polygon(np.column_stack(to_utm.transform(ring[:, 0], ring[:, 1], direction="INVERSE"))))
+        ring_lon, ring_lat = to_utm.transform(ring[:, 0], ring[:, 1], direction="INVERSE")
+        ring_lon = ring_lon[0] + wrap_lon(ring_lon - ring_lon[0])
+        parts = split_at_antimeridian(shapely.Polygon(np.column_stack([ring_lon, ring_lat])))
+        squares.append(parts.geoms[0] if len(parts.geoms) == 1 else parts)
     return TileGrid(
         epsg=area.utm_epsg,
         tile=tile.ravel(),
+        corners=corners,
         lon=np.asarray(lon),
         lat=np.asarray(lat),
         names=tuple(f"{area.utm_epsg}_{col * 2}_{row * 2}" for row, col in corners),

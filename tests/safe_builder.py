@@ -272,3 +272,49 @@ def paint(model, ships, row, col, shape_hw, sea, hull):
         beside = np.clip((ship.length_m / 12 - np.abs(across)) / blur_m, -6, 0)
         out[near] += hull * np.exp(-(inside**2 + beside**2) / 2)
     return out
+
+
+ROW, COL, SIDE = 10000, 7800, 1400  # over the border of two sub-swaths of the product at sea, calm water
+
+
+@dataclass
+class SimulatedSea:
+    """A patch of -18 dB in VV and -26 dB in VH with 25 ships, every fourth of them under way, in a product.
+
+    Attributes:
+        model: range and Doppler of the product.
+        ships: all of them.
+        patches: digital numbers by band, their first pixel at (ROW, COL).
+        bbox: W, S, E, N inside the patch.
+    """
+
+    model: RadarModel
+    ships: list[Ship]
+    patches: dict[str, np.ndarray]
+    bbox: tuple[float, float, float, float]
+
+    @property
+    def ships_inside(self):
+        """Those in the bbox."""
+        west, south, east, north = self.bbox
+        return [s for s in self.ships if west < s.lon < east and south < s.lat < north]
+
+
+def simulated_sea(product):
+    """The same patch at every call."""
+    model = RadarModel(product.text("", "vv"))
+    rng = np.random.default_rng(1)
+    ships = []
+    for row in np.linspace(150, SIDE - 150, 5):
+        for col in np.linspace(150, SIDE - 150, 5):
+            lon, lat = model.lonlat(ROW + row + rng.uniform(-40, 40), COL + col + rng.uniform(-40, 40))
+            moving = len(ships) % 4 == 0
+            east, north = rng.uniform(-9, 9, 2) if moving else (0.0, 0.0)
+            ships.append(Ship(lon, lat, float(rng.uniform(70, 250)), float(rng.uniform(0, 180)), east, north))
+    patches = {}
+    for k, (band, water, hull) in enumerate((("vv", 10**-1.8, 3.0), ("vh", 10**-2.6, 0.3))):
+        clean = paint(model, ships, ROW, COL, (SIDE, SIDE), water, hull)
+        patches[band] = digital_numbers(product, band, clean, ROW, COL, seed=k)
+    corners = np.array([model.lonlat(ROW + r, COL + c) for r in (40, SIDE - 40) for c in (40, SIDE - 40)])
+    (west, east), (south, north) = (np.sort(corners[:, k])[1:3] for k in (0, 1))
+    return SimulatedSea(model, ships, patches, (west, south, east, north))

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from imagery.fetchers.cache import CachedFetcher, TileStore
+from imagery.fetchers.fake import FakeFetcher
+from imagery.fetchers.stac import StacSource
+from offing.areas import load_area
 from offing.cli import app
+from offing.score import ScoreSettings
+from offing.sources import public_name
 from tests.support import UTM, write_tif
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +93,41 @@ def test_doctor_never_shows_a_secret(monkeypatch):
         result = CliRunner().invoke(app, args)
         assert "planted-secret-7" not in result.output
         assert "SH_CLIENT_SECRET" in result.output
+
+
+@pytest.mark.parametrize(
+    "address", ["stac:https://me:planted-7@host.example/v1?token=planted-8#a", "stac:ftp://me:planted-7@x"]
+)
+def test_a_password_in_an_address_is_not_repeated(address):
+    assert "planted" not in public_name(address)
+    settings = ScoreSettings(config=load_area("haeju"), period=None, source=address, ais=None)
+    assert "planted" not in repr(settings)
+    if "https" in address:
+        assert public_name(address) == "stac:https://host.example/v1#a"
+        assert "planted" not in repr(StacSource(url=address.removeprefix("stac:")))
+    else:
+        result = CliRunner().invoke(app, ["plan", "haeju", "--source", address])
+        assert result.exit_code == 2
+        assert "planted" not in result.output
+
+
+def test_what_a_far_source_skips_is_told(tmp_path, monkeypatch):
+    """A source that lists scenes it cannot give: each command says so, and none says that there is nothing."""
+    inner = FakeFetcher(scenes=[])
+    object.__setattr__(inner, "skipped", ("item X has no assets",))
+    store = TileStore(folder=tmp_path / "cache", limit_bytes=10**9)
+    source = CachedFetcher(inner=inner, store=store)
+    for module in ("plan", "fetch", "score"):
+        monkeypatch.setattr(f"offing.{module}.open_source", lambda *args: source)
+    result = CliRunner().invoke(app, ["plan", "haeju", *MAY])
+    assert result.exit_code == 0
+    assert "item X has no assets" in result.output
+    for command in ("fetch", "score"):
+        args = [command, "haeju", *MAY, "--source", "stac:https://host.example/v1"]
+        result = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")] if command == "score" else args)
+        assert result.exit_code == 2, result.output
+        assert "no scene" in result.stderr
+        assert "item X has no assets" in result.stderr
 
 
 def toml(tmp_path, text):

@@ -20,7 +20,7 @@ from imagery.products.safe import open_safe, safe_info
 from offing.ais.reader import read_ais
 from offing.areas import AreaConfig
 from offing.score import ScoreSettings, score
-from tests.safe_builder import RadarModel, SafeProduct, Ship, digital_numbers, paint, write_measurement
+from tests.safe_builder import COL, ROW, SafeProduct, simulated_sea, write_measurement
 
 SEA = "sar/safe/S1A_IW_GRDH_1SDV_20221014T205126_20221014T205155_045443_056F2D_861B.SAFE.zip"
 ALPS = "sar/safe/S1B_IW_GRDH_1SDV_20210401T052623_20210401T052648_026269_032297_ECC8.SAFE.zip"
@@ -235,26 +235,14 @@ def _offing(*arguments):
 
 # ------------------------------------------------------------------------------------------ simulated ships, end to end
 
-ROW, COL, SIDE = 10000, 7800, 1400  # over the border of two sub-swaths, calm water of -18 dB in VV and -26 dB in VH
-
 
 @pytest.fixture(scope="module")
 def season(sea, tmp_path_factory):
     """A folder with the zipped product, an area inside the simulated patch, its ships, and AIS of one that moves."""
     folder = tmp_path_factory.mktemp("season")
-    model = RadarModel(sea.text("", "vv"))
-    rng = np.random.default_rng(1)
-    ships = []
-    for row in np.linspace(150, SIDE - 150, 5):
-        for col in np.linspace(150, SIDE - 150, 5):
-            lon, lat = model.lonlat(ROW + row + rng.uniform(-40, 40), COL + col + rng.uniform(-40, 40))
-            moving = len(ships) % 4 == 0
-            east, north = rng.uniform(-9, 9, 2) if moving else (0.0, 0.0)
-            ships.append(Ship(lon, lat, float(rng.uniform(70, 250)), float(rng.uniform(0, 180)), east, north))
+    simulated = simulated_sea(sea)
     files = {}
-    for k, (band, water, hull) in enumerate((("vv", 10**-1.8, 3.0), ("vh", 10**-2.6, 0.3))):
-        clean = paint(model, ships, ROW, COL, (SIDE, SIDE), water, hull)
-        patch = digital_numbers(sea, band, clean, ROW, COL, seed=k)
+    for band, patch in simulated.patches.items():
         path = write_measurement(folder / f"{band}.tiff", sea.text("", band), [(ROW, COL, patch)])
         files[sea.measurement(band)] = path
     sea.write_zip(folder / f"{sea.folder}.zip", files)
@@ -262,16 +250,14 @@ def season(sea, tmp_path_factory):
         path.unlink()
     land = folder / "land.geojson"
     land.write_text(json.dumps(FAR_LAND))
-    corners = np.array([model.lonlat(ROW + r, COL + c) for r in (40, SIDE - 40) for c in (40, SIDE - 40)])
-    (west, east), (south, north) = (np.sort(corners[:, k])[1:3] for k in (0, 1))
-    area = AreaOfInterest.from_bbox("patch", west, south, east, north)
-    inside = area.contains(np.array([s.lon for s in ships]), np.array([s.lat for s in ships]))
-    mover = max((s for s, i in zip(ships, inside, strict=True) if i), key=lambda s: abs(s.east_m_s))
+    area = AreaOfInterest.from_bbox("patch", *simulated.bbox)
+    ships, model = simulated.ships_inside, simulated.model
+    mover = max(ships, key=lambda s: abs(s.east_m_s))
     seen = model.start + np.timedelta64(int(model.zero_doppler(mover.lon, mover.lat)[0] * 1e6), "us")
     ais = folder / "ais.csv"
     ais.write_text("\n".join(_track(mover, seen.item().replace(tzinfo=UTC))))
     config = AreaConfig(area=area, land=str(land))
-    return folder, config, [s for s, i in zip(ships, inside, strict=True) if i], mover, ais
+    return folder, config, ships, mover, ais
 
 
 def _track(ship, time):

@@ -195,6 +195,104 @@ def test_a_ship_in_two_images_of_one_pass_is_one_ship(tmp_path, monkeypatch):
     assert "counted in another scene of the same pass" in set(second["reason"])
 
 
+def sea_image(path, *, epsg, west, north, shape_hw, ships=(), keep_cols=None, time="2019-05-12T09:38:00Z", seed=0):
+    """Speckle on a UTM grid with 120 m hulls at (lon, lat); columns from keep_cols on hold nothing."""
+    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(west, north)
+    transform = Affine(10, 0, round(x, -1), 0, -10, round(y, -1))
+    data = np.random.default_rng(seed).gamma(4.4, 0.002 / 4.4, shape_hw).astype(np.float32)
+    if ships:
+        rows, cols = Grid.from_crs(f"EPSG:{epsg}", transform, shape_hw).rowcol(*np.transpose(ships))
+        for row, col in zip(np.round(rows).astype(int), np.round(cols).astype(int), strict=True):
+            data[row : row + 3, col : col + 12] = 1.0
+    if keep_cols is not None:
+        data[:, keep_cols:] = np.nan
+    tags = {"UNIT": "sigma0", "ACQUIRED": time}
+    return write_tif(path, data, descriptions=["VV"], tags=tags, crs=f"EPSG:{epsg}", transform=transform)
+
+
+def found_in(folder, area, **settings):
+    config = AreaConfig(area=area)
+    return score(ScoreSettings(config=config, period=None, source=f"folder:{folder}", ais=None, **settings))
+
+
+def test_an_image_that_shows_no_water_takes_none_from_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    here = {"epsg": 32651, "west": 125.81, "north": 37.80}
+    sea_image(tmp_path / "a.tif", shape_hw=(900, 1500), ships=[(125.86, 37.76)], keep_cols=12, **here)
+    later = {**here, "time": "2019-05-12T09:38:20Z", "seed": 1}
+    ships = [(125.811, 37.765), (125.90, 37.77)]
+    sea_image(tmp_path / "b.tif", shape_hw=(900, 1500), ships=ships, **later)
+    area = AreaOfInterest.from_bbox("x", 125.81, 37.74, 125.94, 37.79)
+    scored = found_in(tmp_path, area)
+    assert any(note.startswith("not observed") for note in scored.scenes[0].notes)
+    assert sorted(zip(scored.findings["lon"].round(2), scored.findings["lat"].round(3), strict=True)) == [
+        (125.81, 37.765),
+        (125.90, 37.77),
+    ]
+    assert not scored.scenes[1].tiles["reason"].str.contains("another scene").any()
+
+
+def test_a_hull_cut_by_the_edge_between_two_images_is_one_ship(tmp_path, monkeypatch):
+    """Abutting slices, an optical image between them in time, and a hull across the edge."""
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    rng = np.random.default_rng(0)
+    whole = rng.gamma(4.4, 0.002 / 4.4, (1200, 1400)).astype(np.float32)
+    whole[590:612, 700:703] = 1.0  # a hull of 220 m along the flight, across row 600
+    whole[300:303, 200:212] = 1.0
+    lattice = Affine(10, 0, 384000, 0, -10, 4190400)
+    slices = ((0, 600, "2019-05-12T09:38:00Z"), (600, 1200, "2019-05-12T09:38:25Z"))
+    for number, (first, end, time) in enumerate(slices):
+        write_tif(
+            tmp_path / f"slice{number}.tif",
+            whole[first:end],
+            descriptions=["VV"],
+            tags={"UNIT": "sigma0", "ACQUIRED": time},
+            transform=lattice @ Affine.translation(0, first),
+        )
+    light = np.full((5, 1200, 1400), 0.02, np.float32)
+    tags = {"UNIT": "reflectance", "ACQUIRED": "2019-05-12T09:38:10Z"}
+    write_tif(
+        tmp_path / "light.tif",
+        light,
+        descriptions=("B02", "B03", "B04", "B08", "B11"),
+        tags=tags,
+        transform=lattice,
+    )
+    corners = Grid.from_crs("EPSG:32651", lattice, whole.shape).lonlat([1100, 100], [100, 1300])
+    area = AreaOfInterest.from_bbox("x", corners[0][0], corners[1][0], corners[0][1], corners[1][1])
+    scored = found_in(tmp_path, area)
+    radar = scored.findings[scored.findings["sensor"] == "sentinel-1-iw-grd"]
+    assert len(scored.scenes) == 3
+    assert len(radar) == 2
+    assert any("seam" in note for note in scored.scenes[-1].notes)
+    seen = sum(s.tiles["observed_km2"].sum() for s in scored.scenes if s.scene.sensor.kind == "sar")
+    assert seen <= area.area_km2 * 1.001
+
+
+def test_the_antimeridian_changes_nothing(tmp_path, monkeypatch):
+    """Fiji across 180 degrees, and its copy ten zones to the west: the same tiles, counts and water."""
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    results = []
+    for name, zone, middle in (("fiji", 32701, 180.0), ("copy", 32751, 120.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        ships = [((middle + d + 180) % 360 - 180, -17.02) for d in (-0.05, -0.003, 0.003, 0.03)]
+        west = (middle - 0.12 + 180) % 360 - 180
+        sea_image(folder / "vv.tif", epsg=zone, west=west, north=-16.95, shape_hw=(1600, 2500), ships=ships)
+        area = AreaOfInterest.from_bbox(
+            name, (middle - 0.08 + 180) % 360 - 180, -17.08, (middle + 0.08 + 180) % 360 - 180, -16.97
+        )
+        scored = found_in(folder, area)
+        results.append((scored, scored.scenes[0].tiles))
+    (fiji, tiles), (copy, tiles_of_copy) = results
+    assert len(fiji.findings) == len(copy.findings) == 4
+    assert tiles["vessels"].sum() == 4
+    for name in ("area_km2", "observed_km2", "vessels", "state"):
+        assert tiles[name].tolist() == tiles_of_copy[name].tolist(), name
+    for square in tiles.geometry:
+        assert square.bounds[2] - square.bounds[0] < 0.1 or square.geom_type == "MultiPolygon"
+
+
 def test_what_could_not_be_had_is_not_observed(tmp_path, monkeypatch):
     monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
     config = two_tiles_of_one_pass(tmp_path, [(125.85, 37.76)])

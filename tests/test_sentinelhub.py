@@ -28,7 +28,7 @@ from shapely.geometry import box, mapping
 
 from imagery.acquire import acquisition_for
 from imagery.aoi import AreaOfInterest
-from imagery.errors import CredentialsError, FetchError, QuotaError, SourceError
+from imagery.errors import CredentialsError, FetchError, NoAnswerError, QuotaError, SourceError
 from imagery.fetchers.base import SceneRef
 from imagery.fetchers.cache import CachedFetcher
 from imagery.fetchers.cache.store import TileStore
@@ -1058,15 +1058,18 @@ def test_refused_annotation_is_not_asked_for_again(stand_in, source, annotation)
     assert len(server.of("products")) == 2
 
 
-def test_damaged_annotation_is_fetched_again_then_modelled(stand_in, source, annotation):
+def test_annotation_that_will_not_come_whole_leaves_the_scene_for_later(stand_in, source, annotation):
     server = stand_in([real_product(annotation)], annotations={f"{SAFE}.SAFE": annotation[0]})
     server.fail("products", None, None, Failure(cut=0.5), Failure(status=200, body="<html></html>"))
     where = middle_of(annotation[1])
     assert "annotation" in only_scene(source(), where, APRIL).acquisition.source
     server.fail("products", None, None, *[Failure(status=200, body="<html></html>")] * 4)
-    scene = only_scene(source(), where, APRIL)
-    assert scene.acquisition.source.startswith("orbit model")
-    assert "no answer in 4 tries" in scene.provenance.notes[0]
+    with pytest.raises(NoAnswerError, match="no answer in 4 tries"):
+        only_scene(source(), where, APRIL)
+    server.fail("products", None, QUOTA)
+    with pytest.raises(QuotaError):
+        only_scene(source(), where, APRIL)
+    assert "annotation" in only_scene(source(), where, APRIL).acquisition.source
 
 
 def test_the_token_goes_to_no_other_host(stand_in, source, annotation):

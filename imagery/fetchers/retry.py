@@ -13,7 +13,7 @@ from typing import Literal
 
 import requests
 
-from imagery.errors import CredentialsError, FetchError, QuotaError
+from imagery.errors import CredentialsError, FetchError, NoAnswerError, QuotaError
 
 RetryAfterUnit = Literal["s", "ms"]
 
@@ -181,7 +181,7 @@ def send(
             policy.sleep(policy.wait_s(attempt - 1, retry_after, where))
     if unasked:
         raise FetchError(f"{where} cannot be asked ({unasked}); check its address")
-    raise FetchError(f"{where} gave no answer in {policy.attempts} tries ({problem}); try again later")
+    raise NoAnswerError(f"{where} gave no answer in {policy.attempts} tries ({problem}); try again later")
 
 
 def server_message(response: requests.Response) -> str:

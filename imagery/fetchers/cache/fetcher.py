@@ -52,6 +52,11 @@ class CachedFetcher:
     workers: int = 4
     progress: Progress | None = None
 
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """A sentence for each scene that the source lists and cannot give."""
+        return tuple(getattr(self.inner, "skipped", ()))
+
     def search(self, area: AreaOfInterest, start: datetime, end: datetime) -> list[SceneRef]:
         """Scenes that touch the area with start <= time < end, ordered by (time, id)."""
         return self.inner.search(area, start, end)

@@ -21,7 +21,15 @@ from imagery.scene import Pixels, Scene
 from imagery.stored_geometry import geometry_to_json
 
 # Deflate level 1 writes float32 speckle twice as fast as the default level 6, in 2 % more bytes.
-_PROFILE = {"driver": "GTiff", "dtype": "float32", "compress": "deflate", "predictor": 3, "zlevel": 1, "tiled": True}
+_PROFILE = {
+    "driver": "GTiff",
+    "dtype": "float32",
+    "compress": "deflate",
+    "predictor": 3,
+    "zlevel": 1,
+    "tiled": True,
+    "interleave": "band",
+}
 
 
 def tile_key(identity: str, scene: Scene, window: Window, *, has_noise: bool) -> str:

@@ -118,12 +118,18 @@ class Pass:
 
 
 def search(
-    client: Client, collections: Sequence[str], area: AreaOfInterest, start: datetime, end: datetime
+    client: Client,
+    collections: Sequence[str],
+    area: AreaOfInterest,
+    start: datetime,
+    end: datetime,
+    skipped: dict[str, None],
 ) -> list[Pass]:
     """Passes that touch the area with start <= time < end, ordered by (time, id).
 
     The time of a pass is the middle of its products that touch the area, its id is that of the datatake. Level-1C
-    passes of which there is Level-2A are left out where both are asked for.
+    passes of which there is Level-2A are left out where both are asked for. ``skipped`` gets a sentence for each
+    product that could not be used.
 
     Raises:
         FetchError, QuotaError, CredentialsError: the catalogue cannot be asked.
@@ -133,7 +139,7 @@ def search(
     around = _around(area)
     passes: list[Pass] = []
     for collection in collections:
-        products = _products(client, collection, around, start - _BEYOND_TIME, end + _BEYOND_TIME)
+        products = _products(client, collection, around, start - _BEYOND_TIME, end + _BEYOND_TIME, skipped)
         passes += _passes(products, area)
     surface = {p.ref.id for p in passes if p.collection == SENTINEL2_L2A}
     passes = [p for p in passes if p.collection != SENTINEL2_L1C or p.ref.id.replace("L1C", "L2A") not in surface]
@@ -154,7 +160,12 @@ def _around(area: AreaOfInterest) -> MultiPolygon:
 
 
 def _products(
-    client: Client, collection: str, around: MultiPolygon, start: datetime, end: datetime
+    client: Client,
+    collection: str,
+    around: MultiPolygon,
+    start: datetime,
+    end: datetime,
+    skipped: dict[str, None],
 ) -> Iterator[Product]:
     """Usable products of a collection, page by page.
 
@@ -174,7 +185,7 @@ def _products(
         for number, item in enumerate(found):
             if number >= _MOST_PRODUCTS:
                 raise FetchError(f"the catalogue of {client.deployment.name} does not end; ask for fewer days at once")
-            product = _product(collection, item)
+            product = _product(collection, item, skipped)
             if product is not None:
                 yield product
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -183,11 +194,11 @@ def _products(
         ) from error
 
 
-def _product(collection: str, item: Mapping[str, Any]) -> Product | None:
-    """A product from its catalogue entry; None where offing has no use for it, with a warning where that is odd."""
+def _product(collection: str, item: Mapping[str, Any], skipped: dict[str, None]) -> Product | None:
+    """A product from its catalogue entry; None where offing has no use for it, with a sentence where that is odd."""
     name, properties = str(item["id"]), item["properties"]
     if not item.get("geometry"):
-        _log.warning("skipped: %s has no outline in the catalogue", name)
+        skipped[f"{name} has no outline in the catalogue"] = None
         return None
     time = datetime.fromisoformat(properties["datetime"])
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
@@ -201,7 +212,7 @@ def _product(collection: str, item: Mapping[str, Any]) -> Product | None:
         direction=_direction(properties),
         timeliness=properties.get("s1:timeliness") or "",
     )
-    return _radar_product(product) if collection == SENTINEL1 else _optical_product(product)
+    return _radar_product(product) if collection == SENTINEL1 else _optical_product(product, skipped)
 
 
 def _radar_product(product: Product) -> Product | None:
@@ -222,10 +233,10 @@ def _radar_product(product: Product) -> Product | None:
     )
 
 
-def _optical_product(product: Product) -> Product | None:
+def _optical_product(product: Product, skipped: dict[str, None]) -> Product | None:
     known = parse_id(product.id)
     if known is None or known.mission is None or known.datatake_time is None or known.mgrs_tile is None:
-        _log.warning("skipped: %s does not name its datatake and tile", product.id)
+        skipped[f"{product.id} does not name its datatake and tile"] = None
         return None
     orbit = f"_R{known.relative_orbit:03d}" if known.relative_orbit is not None else ""
     baseline = int((known.baseline or "0").replace(".", ""))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from imagery.acquisition import Acquisition
-from imagery.errors import CredentialsError, ImageryError
+from imagery.errors import CredentialsError, ImageryError, NoAnswerError, QuotaError
 from imagery.fetchers.sentinelhub.annotation import ProductFiles
 from imagery.fetchers.sentinelhub.catalogue import SENTINEL1, Pass
 from imagery.fetchers.sentinelhub.client import Client
@@ -55,6 +55,10 @@ def ground_of(client: Client, look: Pass, grid: Grid, refused: dict[str, str]) -
 
     Returns:
         For Sentinel-1, what the products' files say, or else a note that says what is missing and what that means.
+
+    Raises:
+        NoAnswerError: the files may be had later.
+        QuotaError: nothing more can be had for now.
     """
     notes: list[str] = []
     if look.collection != SENTINEL1:
@@ -66,6 +70,8 @@ def ground_of(client: Client, look: Pass, grid: Grid, refused: dict[str, str]) -
         if note not in refused:
             try:
                 return get()
+            except (NoAnswerError, QuotaError):
+                raise  # later it may go well; what is noted now is kept with the scene for good
             except ImageryError as error:
                 reason = str(error)
                 if isinstance(error, CredentialsError) or client.deployment.product_download_url is None:

@@ -61,6 +61,7 @@ class SentinelHubSource:
     tile_px: int = TILE_PX
     _found: dict[SceneRef, Pass] = field(default_factory=dict, init=False, repr=False, compare=False)
     _refused: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +95,11 @@ class SentinelHubSource:
         return f"sentinelhub {self.deployment.host} {scripts[:12]} with noise"
 
     @property
+    def skipped(self) -> tuple[str, ...]:
+        """A sentence for each product found so far that could not be used."""
+        return tuple(self._skipped)
+
+    @property
     def usage(self) -> Usage:
         """What was spent so far."""
         return self._client.usage if "_client" in self.__dict__ else Usage()
@@ -104,7 +110,7 @@ class SentinelHubSource:
         Raises:
             FetchError, QuotaError, CredentialsError: the catalogue cannot be asked.
         """
-        passes = catalogue.search(self._client, self.collections, area, start, end)
+        passes = catalogue.search(self._client, self.collections, area, start, end, self._skipped)
         with self._lock:
             self._found.update({look.ref: look for look in passes})
         return [look.ref for look in passes]

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imagery.fetchers.remote import TILE_PX, RemoteFiles, in_parallel
 from imagery.fetchers.stac.bands import BandAsset, grd_xml_hrefs
 from imagery.fetchers.stac.items import StacItem
 from imagery.geometry import Window
-from imagery.products.sentinel1 import GrdPolarisation, grd_scene
+from imagery.products.sentinel1 import GrdPolarisation, GrdReader, grd_scene
 from imagery.scene import Pixels, Provenance, Scene
 
 
@@ -47,6 +50,20 @@ class RemoteGrdReader:
             FetchError, QuotaError, CredentialsError: see `RemoteFiles.use`.
         """
         return self.files.use(self.hrefs, lambda paths: self._scene(paths).reader.read(window))
+
+    def noise_sigma0(self, window: Window) -> NDArray[np.float32]:
+        """The thermal noise that `read` subtracts, see `imagery.thermal_noise`.
+
+        Raises:
+            FetchError, QuotaError, CredentialsError: see `RemoteFiles.use`.
+        """
+
+        def noise(paths: tuple[str, ...]) -> NDArray[np.float32]:
+            reader = self._scene(paths).reader
+            assert isinstance(reader, GrdReader)  # as `grd_scene` builds it
+            return reader.noise_sigma0(window)
+
+        return self.files.use(self.hrefs, noise)
 
     def _scene(self, paths: tuple[str, ...]) -> Scene:
         """Built once for each signature."""

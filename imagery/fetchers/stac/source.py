@@ -67,7 +67,7 @@ class StacSource:
         SourceError: if the address is none, or a collection is named twice.
     """
 
-    url: str
+    url: str = field(repr=False)  # may hold a name and password
     collections: tuple[str, ...] | None = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     plain: PlainSigner = field(default_factory=PlainSigner)
@@ -78,8 +78,14 @@ class StacSource:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be an API."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            usable = (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            )
+        except ValueError:  # a port out of range, a broken IPv6 address
+            usable = False
+        if not usable:
             raise SourceError("a STAC source needs the address of an API, such as stac:https://host/v1#collection")
         if self.collections is not None and len(set(self.collections)) != len(self.collections):
             raise SourceError(f"a STAC source needs different collections, got {', '.join(self.collections)}")
