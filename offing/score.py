@@ -107,6 +107,7 @@ class Score:
         settings: what was asked.
         scenes: one per scene that was searched, in order of time.
         missed: scenes that could not be had, in order of time.
+        skipped: a sentence for each scene that a source far away lists and cannot give.
         findings: all findings, with structures told apart from ships by persistence.
         land_source: where land came from, empty where it was not masked.
         attributions: credits that the data's licences ask for.
@@ -116,6 +117,7 @@ class Score:
     settings: ScoreSettings
     scenes: tuple[SceneScore, ...]
     missed: tuple[MissedScene, ...]
+    skipped: tuple[str, ...]
     findings: gpd.GeoDataFrame
     land_source: str
     attributions: tuple[str, ...]
@@ -123,8 +125,8 @@ class Score:
 
     @property
     def is_whole(self) -> bool:
-        """True where every scene of the area was had, without holes."""
-        return not self.missed and not any(s.scene.provenance.missing for s in self.scenes)
+        """True where every scene of the area that is known of was had, without holes."""
+        return not self.missed and not self.skipped and not any(s.scene.provenance.missing for s in self.scenes)
 
 
 def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Score:
@@ -171,6 +173,7 @@ def score(settings: ScoreSettings, progress: SceneProgress | None = None) -> Sco
         settings=settings,
         scenes=tuple(_with_counts(s, findings, grid) for s in scenes),
         missed=tuple(missed),
+        skipped=skipped_by(source) if is_remote(source) else (),
         findings=findings,
         land_source=land.source if land else "",
         attributions=tuple(dict.fromkeys(a for a in _attributions(scenes, land) if a)),

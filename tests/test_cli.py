@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from imagery.fetchers.cache import CachedFetcher, TileStore
 from imagery.fetchers.fake import FakeFetcher
 from imagery.fetchers.stac import StacSource
+from imagery.geotiff import open_geotiff
 from offing.areas import load_area
 from offing.cli import app
 from offing.score import ScoreSettings
@@ -128,6 +129,21 @@ def test_what_a_far_source_skips_is_told(tmp_path, monkeypatch):
         assert result.exit_code == 2, result.output
         assert "no scene" in result.stderr
         assert "item X has no assets" in result.stderr
+
+
+def test_a_scene_that_a_far_source_skips_leaves_the_run_partial(tmp_path, monkeypatch, no_land):
+    monkeypatch.setattr("offing.score.open_land", lambda config, source: None)
+    scene = open_geotiff(sea_with_ships(tmp_path / "vv.tif"))
+    inner = FakeFetcher(scenes=[scene])
+    object.__setattr__(inner, "skipped", ("item X has no assets",))
+    source = CachedFetcher(inner=inner, store=TileStore(folder=tmp_path / "cache", limit_bytes=10**9))
+    monkeypatch.setattr("offing.score.open_source", lambda *args: source)
+    args = ["score", str(toml(tmp_path, GOOD)), *MAY, "--source", "stac:https://host.example/v1", "--json"]
+    result = CliRunner().invoke(app, [*args, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 3, result.output
+    answer = json.loads(result.stdout)
+    assert answer["counts"] == {"not_searched": 2}
+    assert "skipped: item X has no assets" in answer["notes"]
 
 
 def toml(tmp_path, text):
