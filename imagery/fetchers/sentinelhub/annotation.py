@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import requests
 
 from imagery.errors import FetchError, SourceError
-from imagery.fetchers.sentinelhub.client import Client, UnreadableAnswerError
+from imagery.fetchers.sentinelhub.client import Client, UnreadableAnswerError, json_object
 from imagery.map_noise import TableFiles
 
 # An annotation of 210 grid points has 2 MB; anything far beyond is not one.
@@ -121,17 +121,7 @@ def _entries(answer: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 def _json(client: Client, url: str, *, with_token: bool) -> dict[str, Any]:
     answers: list[dict[str, Any]] = []
-
-    def check(response: requests.Response) -> None:
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise UnreadableAnswerError("not JSON") from error
-        if not isinstance(answer, dict):
-            raise UnreadableAnswerError("not a JSON object")
-        answers.append(answer)
-
-    client.get(url, check, with_token=with_token)
+    client.get(url, lambda response: answers.append(json_object(response)), with_token=with_token)
     return answers[-1]
 
 

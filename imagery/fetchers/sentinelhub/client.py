@@ -41,7 +41,7 @@ _REDIRECTS = 5
 _REFRESH_BEFORE_S = 120.0
 _REFRESH_SHARE = 0.2
 
-Check = Callable[[requests.Response], None]
+Check = Callable[[requests.Response], object]
 
 
 class UnreadableAnswerError(requests.exceptions.ChunkedEncodingError):
@@ -231,7 +231,7 @@ class Client(SentinelHubDownloadClient):
         """Where every request of the library leaves."""
         check: Check | None = request.extra_params.get("check")
         if check is None and request.data_type is MimeType.JSON:
-            check = _check_json
+            check = json_object
         host = urlsplit(str(request.url)).hostname or ""
         tokens = [""]
 
@@ -303,19 +303,24 @@ def _same_service(host: str, other: str) -> bool:
     return other == host or (domain.count(".") >= 2 and not domain[-1].isdigit() and other.endswith("." + domain))
 
 
-def _check_json(response: requests.Response) -> None:
+def json_object(response: requests.Response) -> dict[str, Any]:
+    """The JSON object that an answer is.
+
+    Raises:
+        UnreadableAnswerError: it is none.
+    """
     try:
         answer = response.json()
     except ValueError as error:
         raise UnreadableAnswerError("not JSON") from error
     if not isinstance(answer, dict):
         raise UnreadableAnswerError("not a JSON object")
+    return answer
 
 
 def _token_of(response: requests.Response) -> tuple[str, float]:
     """The token and its life in seconds, by ``expires_in`` or the token's own ``exp``."""
-    _check_json(response)
-    answer = response.json()
+    answer = json_object(response)
     token, life_s = answer.get("access_token"), answer.get("expires_in")
     if not isinstance(token, str) or not token:
         raise UnreadableAnswerError("no token")
