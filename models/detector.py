@@ -20,7 +20,7 @@ from imagery.thermal_noise import with_thermal_noise
 from imagery.tiling import Tile, tiles
 from models.cfar import ALARM, GROW
 from models.detections import Detections
-from models.ghosts import ghosts
+from models.ghosts import Echoes, Ghosts, ghosts, land_echoes
 from models.hot_pixels import Blobs, HotPixels, HullRules, blobs
 
 # No ship afloat has been longer than 458 m (Seawise Giant); what is longer is ground, a causeway or a bank of fog.
@@ -139,7 +139,10 @@ def detect(
     if n := int((inside & too_large).sum()):
         limits = f"{LONGEST_SHIP_M:.0f} m long or {ready.rules.max_breadth_m:.0f} m broad"
         notes.append(f"{n} bright regions larger than any ship (over {limits}) were set aside")
-    detections = _describe(scene, ready, found, surface, land, np.flatnonzero(inside & ~too_large))
+    rows = np.flatnonzero(inside & ~too_large)
+    images = _ghosts(scene, found, surface, rows, sought)
+    notes.extend(images.notes)
+    detections = _describe(scene, ready, found, images.is_ghost, surface, land, rows)
     doubtful = np.isin(detections.surface, _DOUBTFUL_SURFACES) & (detections.probability < _LEAST_DOUBTFUL)
     if n := int(doubtful.sum()):
         notes.append(f"{n} weak bright spots at the shore, on tidal ground or near cloud were set aside")
@@ -174,10 +177,19 @@ def _hot_in_tile(scene: Scene, detector: PixelDetector, surface: SurfaceMap, til
     )
 
 
+def _ghosts(scene: Scene, found: Blobs, surface: SurfaceMap, rows: NDArray[np.int64], sought: Window) -> Ghosts:
+    """Which blobs are ghosts, of each other or, for those in some rows, of what was not searched."""
+    spots = Echoes(row=found.row, col=found.col, extent_m=found.extent_m, peak_ratio=found.peak_ratio)
+    asked = spots.take(rows)
+    land = land_echoes(scene, surface, asked, scene.acquisition.at(asked.row, asked.col), sought=sought)
+    return ghosts(scene, spots, scene.acquisition.at(spots.row, spots.col), land)
+
+
 def _describe(
     scene: Scene,
     detector: PixelDetector,
     found: Blobs,
+    ghost: NDArray[np.bool_],
     surface: SurfaceMap,
     land: Land | None,
     rows: NDArray[np.int64],
@@ -187,7 +199,6 @@ def _describe(
     n = len(row)
     lon, lat = scene.geometry.lonlat(row, col) if n else (np.empty(0), np.empty(0))
     seen = scene.acquisition.at(found.row, found.col)
-    ghost = ghosts(scene, found, seen)
     shore = land.shore_distance_m(lon, lat) if land is not None and n else np.full(n, np.nan)
     length, width = (
         _hull_interval(scene, extent[rows], found.pixel_m[rows]) for extent in (found.extent_m, found.breadth_m)
