@@ -7,6 +7,10 @@ scale/offset, the file's name. Anything that had to be assumed becomes a note in
 from __future__ import annotations
 
 import json
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from imagery.acquire import acquisition_for, from_json, to_json
@@ -23,8 +27,11 @@ from imagery.errors import RasterError
 from imagery.files import file_sha256, replacing
 from imagery.geometry import GcpGrid, Geometry, Grid, Window
 from imagery.labels import SCENE_TAG, Labels, read_labels
+from imagery.pixel_grid import PixelGrid, has_places
 from imagery.scene import Pixels, Provenance, Scene
 from imagery.sensors import SENSORS
+
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,29 +43,41 @@ class RasterFile:
         sha256: hex digest of its bytes.
         geometry: its grid or its control points.
         labels: bands, unit, scale, time and sensor, read or assumed.
+        alpha_index: 1-based band that is 0 where no pixel is valid, None where there is none.
+        no_data: numbers that stand for no data, beside what the file states itself.
     """
 
     path: Path
     sha256: str
-    geometry: Grid | GcpGrid
+    geometry: Grid | GcpGrid | PixelGrid
     labels: Labels
+    alpha_index: int | None = None
+    no_data: tuple[float, ...] = ()
 
     def read(self, window: Window) -> Pixels:
         """Pixels of all known bands in a window inside the file."""
-        with rasterio.open(self.path) as dataset:
+        opened = rasterio.open if has_places(self.geometry) else open_quietly
+        with opened(self.path) as dataset:
             where = RasterioWindow(window.col, window.row, window.width, window.height)
             try:
                 raw = dataset.read(list(self.labels.band_indexes), window=where)
+                alpha = None if self.alpha_index is None else dataset.read(self.alpha_index, window=where)
             except RasterioError as error:
                 raise RasterError(f"{self.path} cannot be read at {window}: {error}; fetch the file again") from error
             nodata = [dataset.nodatavals[i - 1] for i in self.labels.band_indexes]
-        return self._decode(raw, nodata)
+        valid = self._valid(raw, nodata)
+        return self._decode(raw, valid if alpha is None else valid & (alpha != 0))
 
-    def _decode(self, raw: NDArray[Any], nodata: list[float | None]) -> Pixels:
+    def _valid(self, raw: NDArray[Any], nodata: list[float | None]) -> NDArray[np.bool_]:
         valid = np.isfinite(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
         for band, value in enumerate(nodata):
             if value is not None and not np.isnan(value):
                 valid[band] &= raw[band] != value
+        if self.no_data:
+            valid &= ~np.isin(raw.astype(np.float32), np.array(self.no_data, np.float32))
+        return valid
+
+    def _decode(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> Pixels:
         labels = self.labels
         if labels.scale == 1.0 and labels.offset == 0.0:
             data = raw.astype(np.float32)
@@ -66,6 +85,20 @@ class RasterFile:
             data = (raw * labels.scale + labels.offset).astype(np.float32)
         data[~valid] = np.nan
         return Pixels(data=data, valid=valid)
+
+
+@contextmanager
+def open_quietly(path: Path) -> Iterator[Any]:
+    """An open rasterio dataset, without a warning where it has no georeference: `imagery.recognise` makes a note of it.
+
+    Raises:
+        rasterio.errors.RasterioError: if GDAL cannot open it.
+    """
+    with _OPENING, warnings.catch_warnings():  # filters are common to all threads
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+    with dataset:
+        yield dataset
 
 
 def open_raster(path: Path) -> RasterFile:
@@ -87,7 +120,7 @@ def open_raster(path: Path) -> RasterFile:
         with rasterio.open(path) as dataset:
             if dataset.count == 0:
                 raise RasterError(f"{path} has no bands; give a raster with at least one")
-            geometry = _geometry(dataset, path)
+            geometry = file_geometry(dataset, path)
             labels = read_labels(dataset, path)
     except RasterioError as error:
         raise RasterError(f"{path} is not a raster that GDAL can open: {error}") from error
@@ -202,7 +235,12 @@ def georeference(geometry: Geometry) -> dict[str, Any]:
     raise RasterError(f"a geometry of type {type(geometry).__name__} cannot be written; give a Grid or a GcpGrid")
 
 
-def _geometry(dataset: Any, path: Path) -> Grid | GcpGrid:
+def file_geometry(dataset: Any, path: Path) -> Grid | GcpGrid:
+    """Where the pixels of an open rasterio dataset lie.
+
+    Raises:
+        RasterError: if it has neither a coordinate reference system nor control points in degrees.
+    """
     points, gcp_crs = dataset.gcps
     if dataset.crs is not None:
         return Grid(crs_wkt=dataset.crs.to_wkt(), transform=dataset.transform, shape_hw=(dataset.height, dataset.width))

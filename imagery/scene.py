@@ -14,7 +14,8 @@ from imagery.errors import UnitError
 from imagery.geometry import Geometry, Window
 from imagery.sensors import Sensor
 
-Unit = Literal["sigma0", "sigma0_db", "gamma0", "intensity", "amplitude", "reflectance"]
+# ``intensity``, ``amplitude`` and ``dn8`` (grey levels 0 to 255 of an amplitude) are not calibrated.
+Unit = Literal["sigma0", "sigma0_db", "gamma0", "intensity", "amplitude", "dn8", "reflectance"]
 UNITS: tuple[str, ...] = get_args(Unit)
 
 

@@ -25,6 +25,22 @@ app = typer.Typer(
 )
 
 
+class UnitName(StrEnum):
+    """Units that pixels of radar may be in."""
+
+    DB = "db"
+    LINEAR = "linear"
+    AMPLITUDE = "amplitude"
+    DN8 = "dn8"
+
+
+class SensorKind(StrEnum):
+    """Kinds of images."""
+
+    SAR = "sar"
+    OPTICAL = "optical"
+
+
 class DetectorName(StrEnum):
     """Detectors; auto takes the one that fits the scene."""
 
@@ -142,18 +158,37 @@ def score(
 
 @app.command()
 def detect(
-    file: Annotated[Path, typer.Argument(help="A GeoTIFF, COG or SAFE product (folder or zip), radar or optical.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A raster (GeoTIFF, COG, PNG, JPEG) or SAFE product (folder or zip), radar or optical."),
+    ],
     out: Annotated[Path | None, typer.Option(help="GeoJSON to write; default FILE.detections.geojson here.")] = None,
     detector: Annotated[DetectorName, typer.Option(help="Which detector.")] = DetectorName.AUTO,
+    unit: Annotated[UnitName | None, typer.Option(help="Unit of the pixels, where the file does not tell.")] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(help="Name of each band in the file's order, - for one to leave out: VV,VH or R,G,B,NIR."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(metavar="METRES", help="Side of a pixel of an image without a georeference.")
+    ] = None,
+    sensor: Annotated[SensorKind | None, typer.Option(help="Kind of image, where the file does not tell.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Find the vessels in one file."""
+    """Find the vessels in one file; unit, bands and sensor are told by the file and its pixels, or asked for."""
     with one_sentence_errors():
+        from imagery.hints import Hints
         from offing.detect_file import detect_file
 
+        hints = Hints(
+            unit=unit.value if unit else None,
+            bands=tuple(bands.split(",")) if bands is not None else None,
+            pixel_size_m=pixel_size,
+            sensor=sensor.value if sensor else None,
+        )
         target = out or Path(f"{file.stem}.detections.geojson")
         with progress_bar("tiles") as tick:
-            result = detect_file(file, target, detector.value, lambda done, total: tick("", done, total))
+            result = detect_file(file, target, detector.value, lambda done, total: tick("", done, total), hints)
         _say(result.as_dict() if as_json else result.as_text())
 
 
