@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +77,39 @@ class Found:
     notes: tuple[str, ...]
 
 
+@runtime_checkable
+class SceneDetector(Protocol):
+    """Finds objects its own way, not by pixels."""
+
+    @property
+    def name(self) -> str:
+        """Name with everything its result depends on."""
+        ...
+
+    def find(
+        self,
+        scene: Scene,
+        surface: SurfaceMap,
+        land: Land | None,
+        *,
+        region: Window | None,
+        tile_px: int | None,
+        tile_origin: tuple[int, int],
+        workers: int,
+        progress: Progress | None,
+    ) -> Found:
+        """See `detect`."""
+        ...
+
+
 def detect(
     scene: Scene,
-    detector: PixelDetector,
+    detector: PixelDetector | SceneDetector,
     surface: SurfaceMap,
     land: Land | None,
     *,
     region: Window | None = None,
-    tile_px: int = _TILE_PX,
+    tile_px: int | None = None,
     tile_origin: tuple[int, int] = (0, 0),
     workers: int = 1,
     progress: Progress | None = None,
@@ -95,11 +120,11 @@ def detect(
 
     Args:
         scene: the scene.
-        detector: the judge of pixels.
+        detector: a judge of pixels, or one that knows its own way.
         surface: what its pixels show; nothing is sought on land, cloud or no data.
         land: land polygons for shore distances, None where unknown.
         region: pixels in which objects' centres must lie; None = all.
-        tile_px: side of a tile in pixels.
+        tile_px: side of a tile in pixels; None leaves it to the detector.
         tile_origin: (row, col) through which tile boundaries pass.
         workers: threads.
         progress: called with (tiles done, tiles in all).
@@ -112,10 +137,21 @@ def detect(
         NoWaterError: if the scene shows no open water.
     """
     scene = with_thermal_noise(scene)
+    if isinstance(detector, SceneDetector):
+        return detector.find(
+            scene,
+            surface,
+            land,
+            region=region,
+            tile_px=tile_px,
+            tile_origin=tile_origin,
+            workers=workers,
+            progress=progress,
+        )
     ready = detector.prepare(scene, surface)
     region = region or scene.window
     sought = region.padded(_MARGIN_PX).intersection(scene.window) or scene.window
-    cut = list(tiles(sought, tile_px=tile_px, halo_px=ready.halo_px, origin=tile_origin))
+    cut = list(tiles(sought, tile_px=tile_px or _TILE_PX, halo_px=ready.halo_px, origin=tile_origin))
 
     def one(tile: Tile) -> HotPixels:
         return _hot_in_tile(scene, ready, surface, tile)

@@ -11,3 +11,11 @@ class DetectorError(ModelError):
 
 class NoWaterError(DetectorError):
     """A scene that shows no open water: nothing can be sought in it, and nothing was observed."""
+
+
+class WeightsError(ModelError):
+    """Weights that are missing, damaged or do not fit the scene or the network."""
+
+
+class TrainingError(ModelError):
+    """Training data or a training run that cannot be used."""

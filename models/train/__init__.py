@@ -1,0 +1,1 @@
+"""Training of the vessel network: labelled images, what is done to them, and the loop."""

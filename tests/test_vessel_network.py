@@ -1,0 +1,77 @@
+"""The network: what it is made of, what comes out, and how far it looks."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.vessel.network import CHANNELS, DEEPEST_STRIDE_PX, STRIDE_PX, NetworkConfig, VesselNet
+from tests.vessel_nets import SMALL, talkative_net
+
+CONFIGS = {
+    "small": SMALL,
+    "U16": NetworkConfig(inputs=4, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2)),
+    "deep": NetworkConfig(inputs=2, widths=(4, 6, 8, 10), blocks=(2, 1, 1, 2)),
+}
+
+
+def all_positive(config):
+    """The network with positive weights and no normalisation: every path from input to output counts."""
+    net = VesselNet(config).eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.weight, 0.01, 0.02)
+    return net
+
+
+def measured_reach_px(config):
+    """How far the farthest input lies that any channel of an output depends on, over all places in a deepest cell."""
+    net = all_positive(config)
+    side = 2 * net.halo_px + 2 * DEEPEST_STRIDE_PX
+    reach = 0
+    first = side // 2 // DEEPEST_STRIDE_PX * DEEPEST_STRIDE_PX // STRIDE_PX
+    for cell in (first, first + 3, first + 7):
+        image = torch.ones(1, config.inputs, side, side, requires_grad=True)
+        net(image)[0, :, cell, cell].sum().backward()
+        for axis in (2, 3):
+            touched = np.flatnonzero(image.grad[0].abs().sum(dim=(0, 4 - axis)))
+            reach = max(reach, STRIDE_PX * cell - touched[0], touched[-1] - (STRIDE_PX * cell + 1))
+            assert touched[0] > 0, "the image must be larger than the reach"
+            assert touched[-1] < side - 1
+    return int(reach)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_input_beyond_the_halo_matters_and_the_halo_is_no_wider_than_a_deepest_cell_more(name):
+    reach, halo = measured_reach_px(CONFIGS[name]), VesselNet(CONFIGS[name]).halo_px
+    assert reach <= halo <= reach + DEEPEST_STRIDE_PX
+    assert halo % DEEPEST_STRIDE_PX == 0
+
+
+def test_an_input_beyond_the_halo_changes_no_bit_and_one_within_does():
+    net = talkative_net()
+    image = torch.rand(1, 4, 256, 256, generator=torch.Generator().manual_seed(1))
+    cell = 128 // STRIDE_PX
+    before = net(image)[0, :, cell, cell]
+    outside, inside = image.clone(), image.clone()
+    outside[:, :, : 128 - net.halo_px] = 1.0
+    outside[:, :, :, 130 + net.halo_px :] = 0.0
+    inside[:, :, 120:124] = 1.0
+    assert torch.equal(net(outside)[0, :, cell, cell], before)
+    assert not torch.equal(net(inside)[0, :, cell, cell], before)
+
+
+def test_nothing_in_it_looks_at_more_than_its_neighbourhood():
+    kinds = {type(m) for m in VesselNet(SMALL).modules() if not list(m.children())}
+    assert kinds == {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Identity}
+
+
+def test_all_channels_come_out_at_a_stride_of_two():
+    out = talkative_net()(torch.zeros(2, 4, 64, 96))
+    assert out.shape == (2, sum(CHANNELS.values()), 32, 48)
+
+
+def test_the_recommended_network_has_the_design_s_size():
+    # 525 k parameters were measured for these widths with a head of 15 channels and 3x3 laterals' merges.
+    n = sum(p.numel() for p in VesselNet(CONFIGS["U16"]).parameters())
+    assert 450_000 < n < 600_000
