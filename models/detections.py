@@ -40,8 +40,8 @@ class Detections:
         kind: ``vessel``, ``fixed_structure`` or ``ghost`` (a sidelobe or other image of something elsewhere).
         probability: that there is such an object here.
         probability_calibrated: True where that number was calibrated on held-out scenes.
-        contrast_db: radar: peak over the mean of the background; optical: peak excess over the background, over 0.01
-            reflectance; both as 10 log10.
+        contrast_db: radar: peak over the background around it (CFAR: its mean, network: its median); optical: peak
+            excess over the background, over 0.01 reflectance; both as 10 log10.
         shore_distance_m: metres to the nearest land, positive at sea, negative on land, NaN where no land is known;
             values at `imagery.land.SHORE_LIMIT_M` mean 'at least'.
         surface: ``sea``, ``intertidal`` (ground that the tide covers, or unmapped works joined to the shore), ``shore``

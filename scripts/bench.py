@@ -8,6 +8,8 @@ is reported, so that a machine that is busy now and then does not decide the ans
     python scripts/bench.py cfar --size 4096 --repeats 7 --json
     python scripts/bench.py scene --threads 2
     python scripts/bench.py fetch                 (needs nginx and the extra dev)
+    python scripts/bench.py vessel                (with the extra fast and strait-observatory, where installed)
+    python scripts/bench.py vessel --size 1024 --height 4000 --width 4000
 """
 
 from __future__ import annotations
@@ -173,6 +175,14 @@ def bench_fetch(args: argparse.Namespace) -> Report:
     return subject.bench_fetch(args, measure)
 
 
+def bench_vessel(args: argparse.Namespace) -> Report:
+    """See `scripts/bench_vessel.py`, which loads torch."""
+    import bench_vessel as subject
+
+    shape_hw = None if args.no_chain else (args.height, args.width)
+    return subject.bench_vessel(args.size, args.repeats, args.threads, shape_hw)
+
+
 def _write_grd(path: Path, shape_hw: tuple[int, int]) -> None:
     """Amplitudes as uint16 in blocks of 512, one patch of speckle over and over, with a ship in each."""
     rng = np.random.default_rng(0)
@@ -249,7 +259,12 @@ def table(report: Report) -> str:
         f"{'method':<22}{'median':>10}{'best':>10}{'x ' + report['baseline']:>24}",
     ]
     for name, row in report["results"].items():
-        lines.append(f"{name:<22}{row['median_mpx_s']:>10.1f}{row['best_mpx_s']:>10.1f}{row['ratio']:>24.2f}")
+        lines.append(f"{name:<22}{row['median_mpx_s']:>10.2f}{row['best_mpx_s']:>10.2f}{row['ratio']:>24.2f}")
+    for name in ("weights", "network_work_spared_by_cascade"):
+        if name in report:
+            lines.append(f"{name}: {report[name]}")
+    for name, value in report.get("chain", {}).items():
+        lines.append(f"chain, {name}: {value}")
     return "\n".join(lines)
 
 
@@ -270,6 +285,14 @@ def main(argv: list[str] | None = None) -> int:
     subject.add_argument("--size", type=int, default=6000, help="side of the square scene, pixels")
     subject.add_argument("--repeats", type=int, default=5, help="rounds of all methods")
     subject.set_defaults(run=bench_fetch)
+    subject = subjects.add_parser("vessel", help="the vessel network in each engine, against others; a whole scene")
+    subject.add_argument("--size", type=int, default=2048, help="side of the square scene in memory, pixels")
+    subject.add_argument("--repeats", type=int, default=5, help="rounds of all methods")
+    subject.add_argument("--height", type=int, default=17_000, help="rows of the scene on disk")
+    subject.add_argument("--width", type=int, default=25_000, help="columns of the scene on disk")
+    subject.add_argument("--threads", type=int, default=2, help="threads of the network")
+    subject.add_argument("--no-chain", action="store_true", help="leave out the scene on disk")
+    subject.set_defaults(run=bench_vessel)
     for each in subjects.choices.values():
         each.add_argument("--json", action="store_true", help="print JSON instead of a table")
     if argv is None and sys.argv[1:2] == ["detect-one"]:  # the process that bench_scene measures

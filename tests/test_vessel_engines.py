@@ -97,8 +97,8 @@ def test_a_report_loads_neither_torch_nor_openvino_where_there_is_no_driver(tmp_
 def test_folding_the_normalisation_changes_rounding_only(net):
     x = torch.from_numpy(image(96))
     with torch.inference_mode():
-        np.testing.assert_allclose(folded(net)(x).numpy(), net(x).numpy(), atol=2e-5)
-        np.testing.assert_allclose(make_engine("torch", net).batch(x.numpy()), net(x).numpy(), atol=2e-5)
+        np.testing.assert_allclose(folded(net)(x).numpy(), net(x).numpy(), atol=1e-4)
+        np.testing.assert_allclose(make_engine("torch", net).batch(x.numpy()), net(x).numpy(), atol=1e-4)
 
 
 def test_no_bit_depends_on_the_window_its_batch_or_the_threads(net):
@@ -168,7 +168,7 @@ def test_openvino_reports_its_use_to_nobody(need):
         "import sys, torch\n"
         "from models.vessel.engines import make_engine\n"
         "from models.vessel.network import NetworkConfig, VesselNet\n"
-        "net = VesselNet(NetworkConfig(inputs=2, widths=(2, 3, 4, 5)))\n"
+        "net = VesselNet(NetworkConfig(inputs=2, widths=(2, 3, 4, 5), blocks=(1, 1, 1, 1)))\n"
         "make_engine('openvino', net).maps(torch.zeros(2, 32, 32).numpy())\n"
         "import openvino.tools.ovc.telemetry_utils as used\n"
         "print(used.tm.__name__, 'openvino_telemetry' in sys.modules)"

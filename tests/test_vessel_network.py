@@ -5,13 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from models.vessel.network import CHANNELS, DEEPEST_STRIDE_PX, STRIDE_PX, NetworkConfig, VesselNet
+from models.vessel.network import CHANNELS, STRIDE_PX, NetworkConfig, VesselNet
 from tests.vessel_nets import SMALL, talkative_net
 
 CONFIGS = {
     "small": SMALL,
     "U16": NetworkConfig(inputs=4, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2)),
-    "deep": NetworkConfig(inputs=2, widths=(4, 6, 8, 10), blocks=(2, 1, 1, 2)),
+    "many blocks": NetworkConfig(inputs=2, widths=(4, 6, 8, 8), blocks=(2, 1, 1, 2)),
+    "shallow": NetworkConfig(inputs=2, widths=(4, 6, 8), blocks=(0, 1, 2)),
+    "deep": NetworkConfig(inputs=2, widths=(2, 3, 4, 5, 6), blocks=(1, 1, 1, 1, 1)),
 }
 
 
@@ -27,10 +29,10 @@ def all_positive(config):
 def measured_reach_px(config):
     """How far the farthest input lies that any channel of an output depends on, over all places in a deepest cell."""
     net = all_positive(config)
-    side = 2 * net.halo_px + 2 * DEEPEST_STRIDE_PX
-    reach = 0
-    first = side // 2 // DEEPEST_STRIDE_PX * DEEPEST_STRIDE_PX // STRIDE_PX
-    for cell in (first, first + 3, first + 7):
+    step = net.deepest_stride_px
+    side = 2 * net.halo_px + 2 * step
+    reach, first, each = 0, side // 2 // step * step // STRIDE_PX, step // STRIDE_PX
+    for cell in (first, first + each // 2 - 1, first + each - 1):
         image = torch.ones(1, config.inputs, side, side, requires_grad=True)
         net(image)[0, :, cell, cell].sum().backward()
         for axis in (2, 3):
@@ -43,9 +45,10 @@ def measured_reach_px(config):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_input_beyond_the_halo_matters_and_the_halo_is_no_wider_than_a_deepest_cell_more(name):
-    reach, halo = measured_reach_px(CONFIGS[name]), VesselNet(CONFIGS[name]).halo_px
-    assert reach <= halo <= reach + DEEPEST_STRIDE_PX
-    assert halo % DEEPEST_STRIDE_PX == 0
+    net = VesselNet(CONFIGS[name])
+    reach = measured_reach_px(CONFIGS[name])
+    assert reach <= net.halo_px <= reach + net.deepest_stride_px
+    assert net.halo_px % net.deepest_stride_px == 0
 
 
 def test_an_input_beyond_the_halo_changes_no_bit_and_one_within_does():

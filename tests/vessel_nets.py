@@ -77,7 +77,7 @@ class PlainEngine:
     """Says of each cell what its first pixel holds: the first band is the heat's logit, 20 x - 10, and the second ln
     length over ten; so a scene's peaks and hulls can be made up."""
 
-    name, halo_px, batch_size = "plain", 0, 3
+    name, halo_px, step_px, batch_size = "plain", 0, 16, 3
 
     def batch(self, inputs):
         cells = inputs[:, :2, ::STRIDE_PX, ::STRIDE_PX]

@@ -56,7 +56,9 @@ class Calibration:
         return np.asarray(out)
 
     def length_interval_px(self, length_px: FloatArray, log_length_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """(low, high) ends that cover `LENGTH_COVERAGE` of true lengths."""
+        """(low, high) ends that cover `LENGTH_COVERAGE` of true lengths; 0 and infinity where not calibrated."""
+        if np.isnan(self.length_factor):
+            return np.zeros_like(length_px), np.full_like(length_px, np.inf)
         factor = np.exp(self.length_factor * log_length_sigma)
         return length_px / factor, length_px * factor
 

@@ -35,7 +35,6 @@ PIECE_PX = 2 * SQUARE_PX
 NEAR_PX = 24
 # Where the sea is so uneven that a pixel this far over its surroundings is no alarm, the detector is blind, not sure.
 BLIND_FROM_DB = 12.0
-_STEP_PX = 16  # windows start on multiples of this
 # Three times the rate of a detector that decides alone; at xView3's density false alarms are then half of the work.
 SIEVE = CfarConfig(clutter="k", trimmed=True, false_alarm_rate=3e-7, grow_rate=3e-7)
 
@@ -71,8 +70,8 @@ class Sieve:
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a square that its mark depends on, rounded up to where a window may start."""
-        return -(-(NEAR_PX + self.config.halo_px) // _STEP_PX) * _STEP_PX
+        """Pixels around a square that its mark depends on."""
+        return NEAR_PX + self.config.halo_px
 
     def marked(
         self, scene: Scene, pixels: Pixels, classes: NDArray[np.uint8], sought: NDArray[np.bool_], tile: Tile
@@ -113,7 +112,7 @@ def pieces(tile: Tile, sought: NDArray[np.bool_], *, halo_px: int) -> list[Tile]
     rows, cols = tile.core.slices_in(tile.padded)
     shape = (tile.core.height // SQUARE_PX, SQUARE_PX, tile.core.width // SQUARE_PX, SQUARE_PX)
     out = []
-    for row, col in cover(sought[rows, cols].reshape(shape).any(axis=(1, 3))):
+    for row, col in cover(np.asarray(sought[rows, cols].reshape(shape).any(axis=(1, 3)))):
         core = Window(
             row=tile.core.row + row * SQUARE_PX, col=tile.core.col + col * SQUARE_PX, height=PIECE_PX, width=PIECE_PX
         )

@@ -60,8 +60,8 @@ def _focal(logit: Tensor, heat: Tensor, counted: Tensor) -> Tensor:
 
 def _hull_losses(said: dict[str, Tensor], truth: Tensor) -> dict[str, Tensor]:
     """Each loss per cell, (k,); 0 where the label does not tell."""
-    sized = truth[:, 2:6].isfinite().all(dim=1)
-    headed = truth[:, 6].isfinite()
+    long, wide, turned, headed = (truth[:, c].isfinite() for c in (2, 3, 4, 6))
+    sized = long & wide & turned
     truth = truth.nan_to_num()  # before any arithmetic: a NaN that is masked later still poisons gradients
     offset, log_length, log_width, axis = truth[:, :2], truth[:, 2], truth[:, 3], truth[:, 4:6]
     towards = torch.stack([truth[:, 6].cos(), truth[:, 6].sin()], dim=1)
@@ -71,10 +71,10 @@ def _hull_losses(said: dict[str, Tensor], truth: Tensor) -> dict[str, Tensor]:
     centre = STRIDE_PX * said["offset"]
     return {
         "offset": smooth_l1_loss(centre, offset, reduction="none").sum(dim=1),
-        "log_length": sized * (torch.exp((mu - log_length).clamp(max=2.0)) - 1.0).abs(),
-        "log_length_var": sized * (log_var + (mu.detach() - log_length) ** 2 / log_var.exp()) / 2.0,
-        "log_width": sized * (width - log_width).abs(),
-        "axis": sized * (log_length > math.log(AXIS_FROM_PX)) * ((vector - axis) ** 2).sum(dim=1),
+        "log_length": long * (torch.exp((mu - log_length).clamp(max=2.0)) - 1.0).abs(),
+        "log_length_var": long * (log_var + (mu.detach() - log_length) ** 2 / log_var.exp()) / 2.0,
+        "log_width": wide * (width - log_width).abs(),
+        "axis": turned * (log_length > math.log(AXIS_FROM_PX)) * ((vector - axis) ** 2).sum(dim=1),
         "direction": headed * ((said["direction"] - towards) ** 2).sum(dim=1),
         "kind": cross_entropy(said["kind"], truth[:, 7].long(), reduction="none", label_smoothing=0.05),
         "box": sized

@@ -1,7 +1,8 @@
 """Hulls in a whole scene, window by window, the same whatever the windows.
 
-Windows start on multiples of 16 pixels of the scene and carry a halo as wide as the network looks; each keeps the peaks
-of its own core, and one merge runs over the whole scene. Outside the scene there is no data, as anywhere without.
+Windows start on multiples of the network's deepest stride, counted from the scene's first pixel, and carry a halo as
+wide as the network looks; each keeps the peaks of its own core, and one merge runs over the whole scene. Outside the
+scene there is no data, as anywhere without.
 
 An area's answer is the whole scene's answer cut to it. The merge is what could differ: a peak outside the area may take
 one inside. So the search goes as far beyond the area as any hull can reach (`longest_reach_px`: for a share of a half,
@@ -29,9 +30,9 @@ from models.vessel.cascade import SQUARE_PX, Sieve, Work, pieces
 from models.vessel.decode import FARTHEST_CELLS, Peaks, longest_reach_px, merge_part, peaks
 from models.vessel.engines import Engine
 from models.vessel.inputs import InputCurve
-from models.vessel.network import DEEPEST_STRIDE_PX, STRIDE_PX
+from models.vessel.network import STRIDE_PX
 
-TILE_PX = 2048  # of 1024, 1536 and 2048 the fastest: the halo costs 64, 41 and 30 %; memory stays under 2 GiB
+TILE_PX = 2048  # a halo of 144 px then costs 30 % (at 1536 it is 41, at 1024 64 %); measured: 1.6 GiB at the peak
 _AHEAD = 1  # windows read while one is judged
 # Ships are sought on water and, as maps err, on this much of the land and cloud along it; further in nothing is sought.
 ALONG_WATER_PX = 5
@@ -66,7 +67,7 @@ def scene_peaks(
         hull_share: see `models.vessel.decode.merge`.
         least_logit: see `models.vessel.decode.peaks`.
         region: pixels in which centres must lie; None = all.
-        tile_px: side of a window's core, a multiple of 16 (with a sieve, of 64).
+        tile_px: side of a window's core, a multiple of the engine's `step_px`, with a sieve also of 64.
         tile_origin: (row, col) through which window boundaries pass, multiples of the same.
         sieve: only where it marks, the network looks (see `models.vessel.cascade`); None = everywhere.
         work: where given, how much the network was spared is added to it.
@@ -76,7 +77,7 @@ def scene_peaks(
         ValueError: if tile_px or tile_origin is not such a multiple.
         WeightsError: if the scene has none of the network's bands, or the network answers with NaN.
     """
-    step = DEEPEST_STRIDE_PX if sieve is None else SQUARE_PX
+    step = engine.step_px if sieve is None else math.lcm(SQUARE_PX, engine.step_px)
     if any(n % step for n in (tile_px, *tile_origin)):
         raise ValueError(f"tile_px {tile_px} and tile_origin {tile_origin} must be multiples of {step}")
     search = _Search(scene, engine, curve, surface, least_logit, sieve, work if work is not None else Work())
@@ -114,12 +115,13 @@ class _Search:
         """Of a window that is read."""
         if self.sieve is None:
             return self._network_halo_px
-        return max(self._network_halo_px + SQUARE_PX, self.sieve.halo_px)  # a piece may leave the core by a square
+        needed = max(self._network_halo_px + SQUARE_PX, self.sieve.halo_px)  # a piece may leave the core by a square
+        return -(-needed // self.engine.step_px) * self.engine.step_px
 
     @property
     def _network_halo_px(self) -> int:
         """What the network sees and, as a peak is told by its neighbours, a deepest cell more."""
-        return self.engine.halo_px + DEEPEST_STRIDE_PX
+        return self.engine.halo_px + self.engine.step_px
 
     def run(self, cut: list[Tile], progress: Progress | None) -> Iterator[Peaks]:
         """Peaks of every window, unmerged, in order; the next is read while one is judged."""

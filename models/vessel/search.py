@@ -35,6 +35,7 @@ FloatArray = NDArray[np.float64]
 LEAST_PROBABILITY = 0.1  # weaker ones are not listed
 # Below this length a Sentinel-1 echo tells no more than 'small': its point response alone is 20 m wide.
 SMALL_BELOW_M = 40.0
+_OPTICAL_UNIT = 0.01  # of the contrast of an optical detection, see `Detections.contrast_db`
 _CONTRAST_PX, _RING_PX = 3, 12  # peak within, background from beyond the first to the second
 
 
@@ -150,8 +151,8 @@ class VesselSearch:
             length_low_m=hull.length_low_m,
             length_high_m=hull.length_high_m,
             width_m=hull.width_m,
-            width_low_m=np.zeros(n),
-            width_high_m=hull.width_m,
+            width_low_m=hull.width_low_m,
+            width_high_m=hull.width_high_m,
             heading_deg=hull.axis_deg,
             heading_low_deg=hull.axis_deg - hull.axis_error_deg,
             heading_high_deg=hull.axis_deg + hull.axis_error_deg,
@@ -173,13 +174,15 @@ class _Hulls:
     length_low_m: FloatArray
     length_high_m: FloatArray
     width_m: FloatArray
+    width_low_m: FloatArray
+    width_high_m: FloatArray
     axis_deg: FloatArray
     axis_error_deg: FloatArray
     pixel_m: FloatArray
 
 
 def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
-    """Sizes in metres and axes from north.
+    """Sizes in metres and axes from north; an optical width is as sure, in proportion, as the length.
 
     A Sentinel-1 echo is as wide as its point response at least: the width is an upper bound. Its length below
     `SMALL_BELOW_M` is a class, 'small', whose interval is all of it.
@@ -191,9 +194,12 @@ def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
     along_m, across_m = np.hypot(*along.T), np.hypot(*across.T)
     low, high = calibration.length_interval_px(found.length_px, found.log_length_sigma)
     length, low, high = found.length_px * along_m, low * along_m, high * along_m
+    width = found.width_px * across_m
+    width_low, width_high = width * low / length, width * high / length
     if scene.sensor.name == SENTINEL1_IW_GRD.name:
         small = length < SMALL_BELOW_M
         low, high = np.where(small, 0.0, low), np.where(small, np.maximum(high, SMALL_BELOW_M), high)
+        width_low, width_high = np.zeros_like(width), width
     # A doubled-angle vector of length r, as a mean of directions, has a circular spread of sqrt(-2 ln r) (Mardia and
     # Jupp 2000, Directional Statistics, 2.3.4); half of it is the axis's, and 1.645 of that hold 90 %.
     sure = np.clip(np.hypot(found.cos_2axis, found.sin_2axis), 1e-3, 0.9999)
@@ -201,7 +207,9 @@ def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
         length_m=length,
         length_low_m=low,
         length_high_m=high,
-        width_m=found.width_px * across_m,
+        width_m=width,
+        width_low_m=width_low,
+        width_high_m=width_high,
         axis_deg=np.degrees(np.arctan2(along[:, 0], along[:, 1])) % 180.0,
         axis_error_deg=np.minimum(1.645 * np.degrees(np.sqrt(-2.0 * np.log(sure))) / 2.0, 90.0),
         pixel_m=np.sqrt(along_m * across_m),
@@ -209,7 +217,10 @@ def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
 
 
 def _contrast(scene: Scene, found: Peaks) -> FloatArray:
-    """Peak over the median around it, in the band where it stands out most, (n,); of intensity, or of reflectance."""
+    """How far each stands out, in the band where it does so most, (n,), at least 1.
+
+    Radar: peak intensity over the median around it. Optical: the peak less that median, over 0.01 reflectance.
+    """
     bands = [scene.bands.index(name) for name in measured_bands(scene.bands)]
     side = 2 * _RING_PX + 1
     distance = np.abs(np.arange(side) - _RING_PX)
@@ -219,8 +230,13 @@ def _contrast(scene: Scene, found: Peaks) -> FloatArray:
         data = scene.read(Window(row=row - _RING_PX, col=col - _RING_PX, height=side, width=side)).data[bands]
         for band in linear_intensity(data, scene.unit) if scene.sensor.kind == "sar" else data:
             peak, around = (band[part & np.isfinite(band)] for part in (near, ~near))
-            if peak.size and around.size and (background := float(np.median(around))) > 0.0:
-                out[i] = max(out[i], float(peak.max()) / background)
+            if not (peak.size and around.size):
+                continue
+            top, background = float(peak.max()), float(np.median(around))
+            if scene.sensor.kind == "optical":
+                out[i] = max(out[i], (top - background) / _OPTICAL_UNIT)
+            elif background > 0.0:
+                out[i] = max(out[i], top / background)
     return out
 
 

@@ -84,6 +84,11 @@ class SymmetricEngine:
         """The other's."""
         return self.engine.halo_px
 
+    @property
+    def step_px(self) -> int:
+        """The other's."""
+        return self.engine.step_px
+
     def maps(self, inputs: Maps) -> Maps:
         """See `Engine`."""
         return over_symmetries(self.engine.maps, inputs)

@@ -43,16 +43,21 @@ class Engine(Protocol):
         ...
 
     @property
+    def step_px(self) -> int:
+        """See `models.vessel.network.VesselNet.deepest_stride_px`."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """Inputs of one size that it best gets together."""
         ...
 
     def maps(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of 16."""
+        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of `step_px`."""
         ...
 
     def batch(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of 16."""
+        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of `step_px`."""
         ...
 
 

@@ -49,7 +49,7 @@ class OpenVinoEngine:
     def __init__(self, net: VesselNet, *, bf16: bool = False) -> None:
         """The network is copied; threads are as many as torch is set to use now."""
         self.name = "openvino-bf16" if bf16 else "openvino"
-        self.halo_px = net.halo_px
+        self.halo_px, self.step_px = net.halo_px, net.deepest_stride_px
         self._net = folded(net)
         self._core = ov.Core()
         self._settings = {
@@ -60,11 +60,11 @@ class OpenVinoEngine:
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def maps(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of 16."""
+        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of `step_px`."""
         return np.asarray(self.batch(inputs[np.newaxis])[0])
 
     def batch(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of 16."""
+        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of `step_px`."""
         request = self._request(inputs.shape)
         request.infer([np.ascontiguousarray(inputs)], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)  # a copy: the tensor is the next call's too

@@ -25,15 +25,15 @@ class TorchEngine:
 
     def __init__(self, net: VesselNet) -> None:
         """The network is copied."""
-        self.halo_px = net.halo_px
+        self.halo_px, self.step_px = net.halo_px, net.deepest_stride_px
         self._net = self._prepared(net)
 
     def maps(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of 16."""
+        """(c, h / 2, w / 2) output for one (k, h, w) input; h and w multiples of `step_px`."""
         return np.asarray(self.batch(inputs[np.newaxis])[0])
 
     def batch(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of 16."""
+        """(n, c, h / 2, w / 2) output for n inputs (n, k, h, w) of one size; h and w multiples of `step_px`."""
         with torch.inference_mode():
             return np.asarray(self._run(torch.from_numpy(inputs)).numpy())
 
