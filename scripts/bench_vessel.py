@@ -73,7 +73,7 @@ def weights() -> Weights:
         net, record = load_weights(path)
         return Weights(net=net, curve=record.curve, hull_share=record.hull_share, said=f"sar-iw {record.sha256[:8]}")
     torch.manual_seed(0)
-    net = VesselNet(NetworkConfig(inputs=4, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2))).eval().requires_grad_(False)
+    net = VesselNet(NetworkConfig(inputs=4, widths=(32, 64, 96), blocks=(1, 2, 2))).eval().requires_grad_(False)
     net.get_parameter("head.1.bias")[0] -= 4.0  # as quiet as a trained one
     curve = InputCurve(kind="sigma0_db", bands=("vv", "vh"), middle=(-17.0, -23.0))
     return Weights(net=net, curve=curve, hull_share=0.5, said="random weights: sar-iw is not there yet")

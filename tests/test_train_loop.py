@@ -16,7 +16,7 @@ from models.vessel.network import NetworkConfig
 from tests.test_vessel_hulls import corners_of
 
 RECIPE = Recipe(
-    network=NetworkConfig(inputs=4, widths=(8, 12, 16, 24), blocks=(1, 1, 1, 1)),
+    network=NetworkConfig(inputs=4, widths=(8, 12, 16), blocks=(1, 1, 1)),
     curve=InputCurve(kind="reflectance", bands=("b04", "b08"), full=1.0),
     bands=("b04", "b08"),
     steps=8,

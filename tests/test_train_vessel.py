@@ -101,7 +101,7 @@ def run(script, monkeypatch, capsys, *words):
 
 def small(job):
     """The job with a network and crops that take no time."""
-    network = NetworkConfig(inputs=2, widths=(8, 12, 16, 24), blocks=(1, 1, 1, 1))
+    network = NetworkConfig(inputs=2, widths=(8, 12, 16), blocks=(1, 1, 1))
     recipe = replace(job.recipe, network=network, batch=4, steps=60, warmup=5, learning_rate=5e-3)
     return replace(job, recipe=recipe, source=replace(job.source, side_px=48))
 

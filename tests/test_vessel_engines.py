@@ -168,7 +168,7 @@ def test_openvino_reports_its_use_to_nobody(need):
         "import sys, torch\n"
         "from models.vessel.engines import make_engine\n"
         "from models.vessel.network import NetworkConfig, VesselNet\n"
-        "net = VesselNet(NetworkConfig(inputs=2, widths=(2, 3, 4, 5), blocks=(1, 1, 1, 1)))\n"
+        "net = VesselNet(NetworkConfig(inputs=2, widths=(8, 9, 10), blocks=(1, 1, 1)))\n"
         "make_engine('openvino', net).maps(torch.zeros(2, 32, 32).numpy())\n"
         "import openvino.tools.ovc.telemetry_utils as used\n"
         "print(used.tm.__name__, 'openvino_telemetry' in sys.modules)"

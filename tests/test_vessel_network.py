@@ -10,10 +10,10 @@ from tests.vessel_nets import SMALL, talkative_net
 
 CONFIGS = {
     "small": SMALL,
-    "U16": NetworkConfig(inputs=4, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2)),
-    "many blocks": NetworkConfig(inputs=2, widths=(4, 6, 8, 8), blocks=(2, 1, 1, 2)),
-    "shallow": NetworkConfig(inputs=2, widths=(4, 6, 8), blocks=(0, 1, 2)),
-    "deep": NetworkConfig(inputs=2, widths=(2, 3, 4, 5, 6), blocks=(1, 1, 1, 1, 1)),
+    "iw": NetworkConfig(inputs=4, widths=(32, 64, 96), blocks=(1, 2, 2)),
+    "many blocks": NetworkConfig(inputs=2, widths=(6, 8, 8), blocks=(2, 1, 2)),
+    "shallow": NetworkConfig(inputs=2, widths=(6, 8), blocks=(1, 2)),
+    "deep": NetworkConfig(inputs=2, widths=(3, 4, 5, 6), blocks=(1, 1, 1, 1)),
 }
 
 
@@ -74,7 +74,7 @@ def test_all_channels_come_out_at_a_stride_of_two():
     assert out.shape == (2, sum(CHANNELS.values()), 32, 48)
 
 
-def test_the_recommended_network_has_the_design_s_size():
+def test_the_network_for_whole_scenes_has_the_design_s_size():
     # 525 k parameters were measured for these widths with a head of 15 channels and 3x3 laterals' merges.
-    n = sum(p.numel() for p in VesselNet(CONFIGS["U16"]).parameters())
+    n = sum(p.numel() for p in VesselNet(CONFIGS["iw"]).parameters())
     assert 450_000 < n < 600_000

@@ -38,7 +38,7 @@ def detector(curve=SAR, pixel_size_m=(8.0, 25.0), length_factor=2.0):
     record = WeightsRecord(
         name="made-up",
         sha256="0123456789abcdef",
-        network=NetworkConfig(inputs=curve.channels, widths=(8, 12, 16, 24), blocks=(1, 1, 1, 1)),
+        network=NetworkConfig(inputs=curve.channels, widths=(8, 12, 16), blocks=(1, 1, 1)),
         curve=curve,
         pixel_size_m=pixel_size_m,
         threshold=0.5,

@@ -17,7 +17,7 @@ from models.vessel.network import NetworkConfig, VesselNet
 from models.vessel.weights import SHIPPED, WeightsRecord, as_stored, load_weights, save_record, save_weights
 
 CURVE = InputCurve(kind="sigma0_db", bands=("vv", "vh"), middle=(-17.0, -23.0))
-CONFIG = NetworkConfig(inputs=4, widths=(4, 5, 6, 7), blocks=(1, 1, 1, 1))
+CONFIG = NetworkConfig(inputs=4, widths=(8, 9, 10), blocks=(1, 1, 1))
 
 
 def net_of(config=CONFIG, seed=0):
@@ -134,7 +134,7 @@ def test_a_missing_half_of_the_pair_is_named(pair, missing):
 
 
 def test_weights_of_a_network_of_another_shape_are_refused(pair):
-    other = replace(CONFIG, widths=(6, 7, 8, 9), blocks=(1, 1, 2, 2))
+    other = replace(CONFIG, widths=(9, 10, 11), blocks=(1, 2, 2))
     save_record(record_of(file_sha256(pair), other), pair)
     refusal(pair)
 

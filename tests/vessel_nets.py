@@ -10,7 +10,7 @@ from models.vessel.inputs import InputCurve
 from models.vessel.network import CHANNELS, STRIDE_PX, NetworkConfig, VesselNet
 from tests.support import scene_of_array
 
-SMALL = NetworkConfig(inputs=4, widths=(8, 12, 16, 24), blocks=(1, 1, 1, 1))
+SMALL = NetworkConfig(inputs=4, widths=(8, 12, 16), blocks=(1, 1, 1))
 SAR = InputCurve(kind="sigma0_db", bands=("vv", "vh"), middle=(-17.0, -23.0))
 HEAT_AND_LENGTH = InputCurve(kind="reflectance", bands=("b04", "b08"), full=1.0)
 
@@ -27,12 +27,12 @@ def talkative_net(config=SMALL, seed=0):
                 module.weight.uniform_(0.8, 1.6)
                 module.bias.normal_(0.0, 0.1)
     net = net.eval().requires_grad_(False)
-    last = net.head[-1]
+    last = net.head[1]  # four outputs, one for each cell of stride 2, for every channel
     sea = SAR.network_input(dict(zip(SAR.bands, sar_sea((256, 256)).astype(np.float32), strict=True)))
     said = net(torch.from_numpy(sea)[None])[..., 40:-40, 40:-40]
     wanted_mean = torch.tensor([-5.0, 0.0, 0.0, 2.0, *[0.0] * (sum(CHANNELS.values()) - 4)])
-    scale = 1.0 / said.std(dim=(0, 2, 3))
-    last.bias.copy_((last.bias - said.mean(dim=(0, 2, 3))) * scale + wanted_mean)
+    scale = (1.0 / said.std(dim=(0, 2, 3))).repeat_interleave(4)
+    last.bias.copy_((last.bias - said.mean(dim=(0, 2, 3)).repeat_interleave(4)) * scale + wanted_mean.repeat_interleave(4))
     last.weight.mul_(scale[:, None, None, None])
     return net
 

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 import torch
 from numpy.typing import NDArray
+from skimage.draw import polygon
 from torch.nn.functional import grid_sample
 
 from models.vessel.hulls import Hulls, rectangle
@@ -75,10 +76,14 @@ class Crop:
     Attributes:
         values: (bands, h, w), NaN where there is no data.
         hulls: labels in its pixels.
+        hull_mask: (h, w) True on hulls that are seen; None where hulls are known by their rectangles only.
+        land: (h, w) 1 on land, 0 on water, NaN where not known; None = nowhere known.
     """
 
     values: NDArray[np.float32]
     hulls: Hulls
+    hull_mask: NDArray[np.bool_] | None = None
+    land: NDArray[np.float32] | None = None
 
 
 class Source(Protocol):
@@ -157,11 +162,13 @@ def take_crop(image: LabelledImage, similarity: Similarity) -> Crop:
     side = similarity.side_px
     inside = shapely.box(-0.5, -0.5, side - 0.5, side - 0.5)
     corners, ignored = [], []
+    hull_mask = np.zeros((side, side), bool)
     for number, outline in enumerate(image.outlines):
         placed = similarity.points(outline)
         low, high = placed.min(axis=0), placed.max(axis=0)
         if (high < -0.5).any() or (low > side - 0.5).any():
             continue
+        hull_mask[polygon(placed[:, 1], placed[:, 0], shape=hull_mask.shape)] = True  # type: ignore[no-untyped-call]
         seen = 1.0
         if (low < -0.5).any() or (high > side - 0.5).any():
             whole = shapely.convex_hull(shapely.MultiPoint(placed))
@@ -173,7 +180,10 @@ def take_crop(image: LabelledImage, similarity: Similarity) -> Crop:
         corners.append(rectangle(placed))
         ignored.append(seen < LEAST_VISIBLE or image.is_ignored(number))
     hulls = Hulls.of_corners(np.reshape(corners, (-1, 4, 2)), ignored=np.array(ignored, bool))
-    return Crop(values=similarity.image(image.values), hulls=hulls)
+    if image.sea is None:
+        return Crop(values=similarity.image(image.values), hulls=hulls, hull_mask=hull_mask)
+    warped = similarity.image(np.concatenate([image.values, ~image.sea[None]]).astype(np.float32))
+    return Crop(values=warped[:-1], hulls=hulls, hull_mask=hull_mask, land=warped[-1])
 
 
 def split_groups(

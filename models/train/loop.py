@@ -81,7 +81,9 @@ class Crops(Dataset[tuple[NDArray[np.float32], Targets]]):
             del bands[list(bands)[rng.integers(len(bands))]]
         valid = np.asarray(np.isfinite(crop.values).any(axis=0))
         height, width = valid.shape
-        return self.recipe.curve.network_input(bands), encode(crop.hulls, (height, width), valid)
+        return self.recipe.curve.network_input(bands), encode(
+            crop.hulls, (height, width), valid, hull_mask=crop.hull_mask, land=crop.land
+        )
 
 
 FindHard = Callable[[VesselNet], Source]

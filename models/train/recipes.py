@@ -112,7 +112,7 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
     source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.6, land_factor=4.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
-    network = NetworkConfig(inputs=curve.channels, widths=(16, 32, 96, 128, 160), blocks=(0, 1, 2, 3, 2))
+    network = NetworkConfig(inputs=curve.channels, widths=(24, 64, 128, 160), blocks=(1, 1, 3, 3))
     return Job(
         recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=4000, batch=12),
         source=source,
@@ -138,7 +138,7 @@ def sar_iw(data: Path, fold: Fold | None) -> Job:
     background = ImageSource(
         images=real, relight=relit_sigma0, scale=1.1, quarter_turns=False, object_share=0.0, paste_share=0.0
     )
-    network = NetworkConfig(inputs=curve.channels, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2))
+    network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
     return Job(
         recipe=Recipe(network=network, curve=curve, bands=RADAR_BANDS, steps=3000),
         source=Mixture(sources=(SimulatedSea(), background), shares=(0.85, 0.15)),
@@ -175,7 +175,7 @@ def optical(data: Path, fold: Fold | None) -> Job:
     fit = [i for i in images if i.name not in {other.name for other in left_out}]
     source = ImageSource(images=fit, relight=relit_reflectance, scale=1.6, land_factor=1.0, paste_share=0.7)
     curve = InputCurve(kind="reflectance", bands=OPTICAL_BANDS)
-    network = NetworkConfig(inputs=curve.channels, widths=(16, 32, 64, 96), blocks=(1, 1, 2, 2))
+    network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
     recipe = Recipe(network=network, curve=curve, bands=curve.bands, steps=1500, batch=16, band_dropout=0.15)
     return Job(
         recipe=recipe,

@@ -87,7 +87,7 @@ class ImageSource:
             rng, centre, self.side_px, scale=self.scale, turn_deg=_TURN_DEG, quarter_turns=self.quarter_turns
         )
         crop = take_crop(image, warp)
-        return Crop(values=self.relight(crop.values, rng), hulls=crop.hulls)
+        return replace(crop, values=self.relight(crop.values, rng))
 
     def _with_pasted(self, image: LabelledImage, rng: np.random.Generator) -> LabelledImage:
         values, outlines = image.values.copy(), list(image.outlines)

@@ -26,7 +26,7 @@ class SimulatedSea:
     def crop(self, rng: np.random.Generator) -> Crop:
         """See `Source`."""
         chip = vessel_chip(int(rng.integers(2**62)), shape_hw=(self.side_px, self.side_px))
-        return Crop(values=chip.sigma0, hulls=hulls_of(chip))
+        return Crop(values=chip.sigma0, hulls=hulls_of(chip), land=chip.land.astype(np.float32))
 
 
 def hulls_of(chip: VesselChip) -> Hulls:

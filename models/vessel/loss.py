@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, smooth_l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid, smooth_l1_loss
 
 from models.vessel.hulls import CORNER_FILL
 from models.vessel.network import CHANNELS, STRIDE_PX
@@ -17,7 +17,7 @@ from models.vessel.targets import Targets
 # Penalty-reduced focal loss, Zhou et al. 2019 (arXiv:1904.07850), equation 1.
 ALPHA, BETA = 2.0, 4.0
 WEIGHTS = {"heat": 1.0, "offset": 0.1, "log_length": 1.0, "log_length_var": 0.1, "log_width": 0.5, "box": 1.0}
-WEIGHTS |= {"axis": 0.5, "direction": 0.2, "kind": 0.2}
+WEIGHTS |= {"axis": 0.5, "direction": 0.2, "kind": 0.2, "hull": 1.0, "land": 0.5}
 AXIS_FROM_PX = 4.0  # below this length an axis cannot be seen
 
 
@@ -38,6 +38,9 @@ def vessel_loss(maps: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     counted = torch.from_numpy(np.stack([t.counted for t in targets])).to(maps.device)
     n_hulls = max(float(sum(t.weight.sum() for t in targets)), 1.0)
     losses = {"heat": _focal(heads["heat"][:, 0], heat, counted) / n_hulls}
+    dense = torch.from_numpy(np.stack([t.dense for t in targets])).to(maps.device)
+    for channel, name in enumerate(("hull", "land")):
+        losses[name] = _dense(heads[name][:, 0], dense[:, channel])
     image = np.concatenate([np.full(len(t.cells), i) for i, t in enumerate(targets)])
     if len(image):
         cells = np.concatenate([t.cells for t in targets])
@@ -56,6 +59,17 @@ def _focal(logit: Tensor, heat: Tensor, counted: Tensor) -> Tensor:
     hit = -((1.0 - probability) ** ALPHA) * logsigmoid(logit)
     miss = -((1.0 - heat) ** BETA) * probability**ALPHA * logsigmoid(-logit)
     return (torch.where(centre, hit, miss) * counted).sum()
+
+
+def _dense(logit: Tensor, share: Tensor) -> Tensor:
+    """Cross entropy and Dice loss (Milletari et al. 2016, arXiv:1606.04797), where the share is known."""
+    known = share.isfinite()
+    if not known.any():
+        return logit.sum() * 0.0
+    logit, share = logit[known], share[known]
+    said = torch.sigmoid(logit)
+    dice = 1.0 - (2.0 * (said * share).sum() + 1.0) / (said.sum() + share.sum() + 1.0)
+    return dice + binary_cross_entropy_with_logits(logit, share)
 
 
 def _hull_losses(said: dict[str, Tensor], truth: Tensor) -> dict[str, Tensor]:

@@ -18,12 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 STRIDE_PX = 2  # of the output; strict 3x3 peaks then keep 99.95 % of xView3's objects apart (stride 4: 97.7 %)
-DEEPEST_STRIDE_PX = 16  # of a network of four stages
 CLASSES = ("vessel", "fixed_structure", "ghost")
 # Output channels in order. Lengths are natural logarithms of pixels; the axis is a vector whose direction is twice the
 # angle and whose length, at most 1, says how sure it is; the direction points to the bow.
 CHANNELS = {"heat": 1, "offset": 2, "log_length": 1, "log_length_var": 1, "log_width": 1, "axis": 2, "direction": 2}
 CHANNELS |= {"kind": len(CLASSES)}
+# Of each cell: is it part of a hull, is it land. Nothing is read from them: they teach what a centre alone does not,
+# where a hull ends and what lies around it.
+CHANNELS |= {"hull": 1, "land": 1}
+_STEM = 16  # channels at stride 2, where most of the time goes
+_HEAD = 64
 _RARE = -4.6  # bias of the heat: one cell in a hundred, so that training starts calm (Lin et al. 2017, RetinaNet)
 
 
@@ -33,8 +37,8 @@ class NetworkConfig:
 
     Attributes:
         inputs: input channels, see `models.vessel.inputs`.
-        widths: channels of each stage, at strides 2, 4, 8 and so on.
-        blocks: residual blocks of each; none at the first leaves what the stem gives.
+        widths: channels of each stage, at strides 4, 8, 16 and so on.
+        blocks: residual blocks of each, one at least.
     """
 
     inputs: int
@@ -43,8 +47,8 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot be."""
-        if len(self.widths) != len(self.blocks) or min(self.blocks[1:], default=0) < 1 or min(self.blocks) < 0:
-            raise ValueError(f"each stage but the first needs a block, not widths {self.widths}, blocks {self.blocks}")
+        if len(self.widths) != len(self.blocks) or min(self.blocks, default=0) < 1:
+            raise ValueError(f"each stage needs a block at least, not widths {self.widths}, blocks {self.blocks}")
 
 
 class VesselNet(nn.Module):
@@ -54,21 +58,19 @@ class VesselNet(nn.Module):
         """Build it with random weights, from torch's own generator."""
         super().__init__()
         self.config = config
-        w2, *_ = widths = config.widths
-        self.stem = _conv(config.inputs, w2, stride=2)
-        before = (w2, *widths[:-1])
+        widths = config.widths
+        self.stem = _conv(config.inputs, _STEM, stride=2)
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                *(_Residual(a if i == 0 else b, b, stride=2 if i == 0 and stage > 0 else 1) for i in range(n))
-            )
-            for stage, (a, b, n) in enumerate(zip(before, widths, config.blocks, strict=True))
+            nn.Sequential(_Residual(before, width, stride=2), *(_Residual(width, width) for _ in range(blocks - 1)))
+            for before, width, blocks in zip((_STEM, *widths), widths, config.blocks, strict=False)
         )
         self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(widths))
         self.merges = nn.ModuleList(_conv(a, a) for a in widths[:-1])
-        last = nn.Conv2d(32, sum(CHANNELS.values()), 1)
-        self.head = nn.Sequential(_conv(w2, 32), last)
+        outputs = sum(CHANNELS.values())
+        last = nn.Conv2d(_HEAD, 4 * outputs, 1)  # the four cells of stride 2 in one of stride 4 (Shi et al. 2016, CVPR)
+        self.head = nn.Sequential(_conv(widths[0], _HEAD), last, nn.PixelShuffle(2))
         assert last.bias is not None
-        nn.init.constant_(last.bias[:1], _RARE)
+        nn.init.constant_(last.bias[:4], _RARE)
 
     def forward(self, x: Tensor) -> Tensor:
         """All channels, see `CHANNELS`."""
@@ -87,18 +89,17 @@ class VesselNet(nn.Module):
     @property
     def deepest_stride_px(self) -> int:
         """Windows start and end on multiples of this."""
-        return STRIDE_PX << (len(self.config.widths) - 1)
+        return STRIDE_PX << len(self.config.widths)
 
     @property
     def halo_px(self) -> int:
         """How far an output looks into the input, rounded up to whole windows of the deepest stride."""
         reach = 1  # the stem
         for stage, blocks in enumerate(self.config.blocks):
-            step = STRIDE_PX << stage
-            before = max(step // 2, STRIDE_PX)  # a stage's first convolution works at the stride before it
-            reach += before + step * (2 * blocks - 1) if blocks else 0
-        reach += sum(STRIDE_PX << stage for stage in range(len(self.merges)))
-        reach += STRIDE_PX  # the head
+            before, step = STRIDE_PX << stage, 2 * STRIDE_PX << stage
+            reach += before + step * (2 * blocks - 1)  # a stage's first convolution works at the stride before it
+        reach += sum(2 * STRIDE_PX << stage for stage in range(len(self.merges)))
+        reach += 2 * STRIDE_PX  # the head
         reach += self.deepest_stride_px - STRIDE_PX  # nearest neighbour: a deepest cell serves all that it covers
         return -(-reach // self.deepest_stride_px) * self.deepest_stride_px
 
@@ -106,7 +107,7 @@ class VesselNet(nn.Module):
 class _Residual(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
         self.first = _conv(inputs, outputs, stride=stride)
         self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))

@@ -27,6 +27,7 @@ class Targets:
         hulls: (k, 8): offset (row, col) in pixels from the cell to the centre, ln length, ln width (px), cos and sin of
             twice the axis, heading (radians), kind; NaN where unknown.
         weight: (k,) of each such cell; the cells of one hull add up to 1.
+        dense: (2, h, w), share of each cell that is hull and that is land; NaN where not known.
     """
 
     heat: NDArray[np.float32]
@@ -34,15 +35,25 @@ class Targets:
     cells: NDArray[np.int64]
     hulls: NDArray[np.float32]
     weight: NDArray[np.float32]
+    dense: NDArray[np.float32]
 
 
-def encode(hulls: Hulls, shape_hw: tuple[int, int], valid: NDArray[np.bool_] | None = None) -> Targets:
+def encode(
+    hulls: Hulls,
+    shape_hw: tuple[int, int],
+    valid: NDArray[np.bool_] | None = None,
+    *,
+    hull_mask: NDArray[np.bool_] | None = None,
+    land: NDArray[np.float32] | None = None,
+) -> Targets:
     """Targets of one image.
 
     Args:
         hulls: its labels; centres outside the image are left out.
         shape_hw: of the image, multiples of the stride.
         valid: (h, w) pixels that hold data; cells without any are not counted. None = all.
+        hull_mask: (h, w) True on hulls; None = not known.
+        land: (h, w) 1 on land, 0 on water, NaN where not known; None = nowhere known.
     """
     height, width = shape_hw[0] // STRIDE_PX, shape_hw[1] // STRIDE_PX
     heat = np.zeros((height, width), np.float32)
@@ -95,6 +106,21 @@ def encode(hulls: Hulls, shape_hw: tuple[int, int], valid: NDArray[np.bool_] | N
         ],
         axis=1,
     ).astype(np.float32)
+    dense = np.stack([_cell_means(mask, (height, width)) for mask in (hull_mask, land)])
+    dense[:, ~counted] = np.nan
     return Targets(
-        heat=heat, counted=counted, cells=cells, hulls=described, weight=(values / total[of]).astype(np.float32)
+        heat=heat,
+        counted=counted,
+        cells=cells,
+        hulls=described,
+        weight=(values / total[of]).astype(np.float32),
+        dense=dense,
     )
+
+
+def _cell_means(mask: NDArray[np.bool_] | NDArray[np.float32] | None, shape_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Means over the pixels of each cell; NaN where nothing is known."""
+    if mask is None:
+        return np.full(shape_hw, np.nan, np.float32)
+    height, width = shape_hw
+    return np.asarray(mask.reshape(height, STRIDE_PX, width, STRIDE_PX).mean(axis=(1, 3)), np.float32)
