@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 STRIDE_PX = 2  # of the output; strict 3x3 peaks then keep 99.95 % of xView3's objects apart (stride 4: 97.7 %)
-DEEPEST_STRIDE_PX = 16  # of a network of four stages
 CLASSES = ("vessel", "fixed_structure", "ghost")
 # Output channels in order. Lengths are natural logarithms of pixels; the axis is a vector whose direction is twice the
 # angle and whose length, at most 1, says how sure it is; the direction points to the bow.
