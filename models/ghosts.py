@@ -70,6 +70,9 @@ _SIDELOBE_ARM_M = 45.0  # two resolution cells: half the breadth of the arms of 
 
 # Sources on land are sought for the first two orders: the third would take one 60 dB above the sea.
 _LAND_ORDERS = (1, 2)
+# And only where their places are known this well along the track: a coast has so many bright points that, with the
+# place in the swath unknown (some 200 m, and any subswath), one of them fits any weak ship.
+_MOST_LAND_SIGMA_M = 2.0 * _PLACE_SIGMA_M
 _CELL_PX = 256
 _BLOCK_PX = 8
 _SEA_PX = 32  # half side of the square around an object whose median is its sea
@@ -168,6 +171,10 @@ def ghosts(scene: Scene, found: Echoes, seen: AcquisitionSample, others: Echoes 
     if unknown := int((~known).sum()):
         what = "slant range, incidence, look direction or platform speed"
         notes = (f"azimuth ambiguities not judged for {unknown} of {n} objects: their {what} is not known",)
+    vague = known & (expected.sigma_along_m[:, 0] > _MOST_LAND_SIGMA_M).all(axis=1)
+    if others is not None and vague.any():
+        count, why = f"{vague.sum()} of {n} objects", "their place in the swath is known too roughly"
+        notes += (f"ghosts of sources on land and outside the region not judged for {count}: {why}",)
     return _ghosts(side, _ambiguities(found, sources, places, expected, flight, look, known), sources, notes)
 
 
@@ -192,7 +199,7 @@ def land_echoes(
     Returns:
         The largest pixels of their surroundings, in (row, col) order of the cells, with peak_ratio over the sea around
         the objects they may belong to (the band in which it is largest), so that it compares with the objects' own.
-        Extent 0. None but for a Sentinel-1 IW scene whose geometry is known.
+        Extent 0. None but for a Sentinel-1 IW scene whose geometry is known, to `_MOST_LAND_SIGMA_M` along the track.
     """
     nothing = Echoes(row=np.empty(0), col=np.empty(0), extent_m=np.empty(0), peak_ratio=np.empty(0))
     if scene.sensor.name != SENTINEL1_IW_GRD.name or len(found) == 0:
@@ -437,6 +444,7 @@ def _source_windows(scene: Scene, found: Echoes, seen: AcquisitionSample) -> Ite
     pixel_m = min(pixel_size_m(scene.geometry))
     possible = (expected.weight > _LEAST_SUBSWATH_WEIGHT) & expected.known[:, None, None]
     possible &= (np.isfinite(flight) & np.isfinite(lon) & np.isfinite(lat))[:, None, None]
+    possible &= expected.sigma_along_m <= _MOST_LAND_SIGMA_M
     number = np.nonzero(possible)[0]
     sigma = np.maximum(expected.sigma_along_m[possible], expected.sigma_away_m[possible])
     half = np.ceil(_MOST_SIGMAS * sigma / pixel_m).astype(int)

@@ -78,7 +78,7 @@ def main() -> int:
             data=job.data,
             symmetric=job.symmetric,
         )
-    except (ModelError, ImageryError, TrainingError) as error:
+    except (ModelError, ImageryError) as error:
         print(f"train_vessel: {error}", file=sys.stderr)
         return 2
     print(f"{args.out / args.recipe}.safetensors: threshold {record.threshold:.3f}, sha256 {record.sha256}")

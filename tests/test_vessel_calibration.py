@@ -135,7 +135,8 @@ def test_few_lengths_give_an_interval_that_errs_on_the_wide_side():
 def test_lengths_that_are_too_few_are_left_uncalibrated():
     calibration = fitted(*drawn(0, n=500)[:3], error=np.zeros(8), sigma=np.ones(8))
     assert np.isnan(calibration.length_factor)
-    assert np.isnan(calibration.length_interval_px(np.array([10.0]), np.array([0.1]))).all()
+    low, high = calibration.length_interval_px(np.array([10.0]), np.array([0.1]))
+    assert (low[0], high[0]) == (0.0, np.inf)  # anything may be true
     assert np.isfinite(fitted(*drawn(0, n=500)[:3], error=np.ones(9), sigma=np.ones(9)).length_factor)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from imagery.files import file_sha256, replacing
@@ -97,7 +97,7 @@ def save_weights(net: nn.Module, path: Path) -> str:
         for name, value in net.state_dict().items()
     }
     with replacing(path) as partial:
-        save_file(state, partial)
+        partial.write_bytes(save(state))  # `save_file` would leave it readable by its owner alone
     return file_sha256(path)
 
 

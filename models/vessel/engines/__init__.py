@@ -13,7 +13,7 @@ import ctypes
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,15 +126,6 @@ def make_engine(name: str, net: VesselNet) -> Engine:
     from models.vessel.engines.torch_engines import CudaEngine, TorchBf16Engine, TorchEngine
 
     return {"torch": TorchEngine, "torch-bf16": TorchBf16Engine, "cuda": CudaEngine}[name](net)
-
-
-def __getattr__(name: str) -> Any:
-    """`TorchEngine` by its name here, without torch being loaded before it is asked for."""
-    if name != "TorchEngine":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from models.vessel.engines.torch_engines import TorchEngine
-
-    return TorchEngine
 
 
 def cpu_features() -> Mapping[str, bool]:
