@@ -110,7 +110,7 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     else:
         fit, held_out = fold.without(images)
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
-    source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.6, land_factor=4.0)
+    source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.6, land_factor=10.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
     network = NetworkConfig(inputs=curve.channels, widths=(24, 64, 128, 160), blocks=(1, 1, 3, 3))
     return Job(

@@ -85,7 +85,7 @@ def _hull_losses(said: dict[str, Tensor], truth: Tensor) -> dict[str, Tensor]:
     centre = STRIDE_PX * said["offset"]
     return {
         "offset": smooth_l1_loss(centre, offset, reduction="none").sum(dim=1),
-        "log_length": long * (torch.exp((mu - log_length).clamp(max=2.0)) - 1.0).abs(),
+        "log_length": long * (mu - log_length).abs(),
         "log_length_var": long * (log_var + (mu.detach() - log_length) ** 2 / log_var.exp()) / 2.0,
         "log_width": wide * (width - log_width).abs(),
         "axis": turned * (log_length > math.log(AXIS_FROM_PX)) * ((vector - axis) ** 2).sum(dim=1),
