@@ -192,7 +192,7 @@ def test_a_run_gives_weights_that_find_the_ships(script, monkeypatch, capsys, tm
 
 @pytest.mark.usefixtures("quick")
 def test_another_fold_does_not_go_on_with_the_run_of_the_first(script, monkeypatch, capsys, tmp_path, data):
-    words = ("--recipe", "sar-chip", "--data", data, "--out", tmp_path, "--workers", 0, "--steps", 4)
+    words = ("--recipe", "sar-chip", "--data", data, "--out", tmp_path, "--workers", 0, "--steps", 30)
     assert run(script, monkeypatch, capsys, *words, "--fold", "0/3")[0] == 0
     status, _, err = run(script, monkeypatch, capsys, *words, "--fold", "1/3")
     assert status == 2

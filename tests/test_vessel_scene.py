@@ -111,7 +111,8 @@ def test_the_whole_scene_in_one_piece_through_the_bare_network_agrees(scene, net
     assert set(zip(unmerged.cell_row.tolist(), unmerged.cell_col.tolist(), strict=True)) <= cells
     expected = heat[whole.cell_row + skip, whole.cell_col + skip]
     np.testing.assert_allclose(whole.logit, expected, atol=1e-4)
-    assert len(cells) >= len(unmerged) > 0.5 * len(cells)
+    # merging within four pixels, two cells, thins random maps
+    assert len(cells) >= len(unmerged) > 0.4 * len(cells)
 
 
 AREAS = [

@@ -140,7 +140,7 @@ def test_weights_of_a_network_of_another_shape_are_refused(pair):
 
 
 def test_weights_of_a_network_with_more_blocks_are_refused(pair):
-    save_record(record_of(file_sha256(pair), replace(CONFIG, blocks=(1, 2, 1, 1))), pair)
+    save_record(record_of(file_sha256(pair), replace(CONFIG, blocks=(1, 2, 1))), pair)
     refusal(pair)
 
 
