@@ -19,11 +19,10 @@ from imagery.errors import ImageryError
 from models.errors import ModelError, TrainingError
 from models.metrics.matching import best_threshold
 from models.train.finish import finish
-from models.train.images import LabelledImage
 from models.train.judge import judge
 from models.train.loop import train
 from models.train.recipes import RECIPES, Fold, Job, is_inshore
-from models.vessel.calibration import EVERYWHERE, Calibration
+from models.vessel.calibration import Calibration
 from models.vessel.network import VesselNet
 from models.vessel.weights import as_stored
 
@@ -34,11 +33,6 @@ def fold(text: str) -> Fold:
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a fold such as 0/5")
     return Fold(index=int(index), count=int(count))
-
-
-def stratum(image: LabelledImage) -> str:
-    """Chips carry no shore when they are looked at: one curve for all."""
-    return EVERYWHERE
 
 
 def main() -> int:
@@ -71,8 +65,10 @@ def main() -> int:
         record = finish(
             net,
             recipe.curve,
-            held_out=judge(net, recipe.curve, job.held_out, stratum, symmetric=job.symmetric),
+            held_out=judge(net, recipe.curve, job.held_out, job.stratum, symmetric=job.symmetric),
             validation=lambda final, calibration: threshold_on(job, final, calibration),
+            object_weight=job.object_weight,
+            detectability=job.detectability,
             path=args.out / f"{args.recipe}.safetensors",
             pixel_size_m=job.pixel_size_m,
             data=job.data,
@@ -92,7 +88,7 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
         "offshore": [i for i in job.validation if not is_inshore(i)],
         "inshore": [i for i in job.validation if is_inshore(i)],
     }
-    scores = {n: judge(net, job.recipe.curve, i, stratum, symmetric=False).best_f1() for n, i in parts.items() if i}
+    scores = {n: judge(net, job.recipe.curve, i, job.stratum, symmetric=False).best_f1() for n, i in parts.items() if i}
     row = {f"{name}_{key}": value for name, score in scores.items() for key, value in score.items()}
     print(f"step {step}: {row}", flush=True)
     return row
@@ -100,8 +96,9 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
 
 def threshold_on(job: Job, net: VesselNet, calibration: Calibration) -> float:
     """The calibrated probability that is best on validation images."""
-    judged = judge(net, job.recipe.curve, job.validation, stratum, symmetric=job.symmetric)
-    return best_threshold(calibration.probability(judged.logit), judged.is_object, judged.n_objects)[0]
+    judged = judge(net, job.recipe.curve, job.validation, job.stratum, symmetric=job.symmetric)
+    chance = calibration.probability(judged.logit, judged.stratum)
+    return best_threshold(chance, judged.is_object, judged.n_objects, object_weight=job.object_weight)[0]
 
 
 if __name__ == "__main__":

@@ -207,3 +207,15 @@ def test_chip_detections_refuse_what_does_not_fit():
         ChipDetections(**good | {"box_xywh": [[1, 1, 4]]})
     with pytest.raises(ValueError, match="finite"):
         ChipDetections(**good | {"score": [np.nan]})
+
+
+def test_the_best_threshold_of_a_sparser_sea_is_that_of_images_with_fewer_ships():
+    rng = np.random.default_rng(8)
+    true = rng.random(4000) < 0.5
+    score = rng.normal(2.0 * true, 1.0)
+    sparse = ~true | (np.cumsum(true) % 10 == 0)  # every tenth ship, and every false alarm
+    weighted, f1 = best_threshold(score, true, 2200, object_weight=0.1)
+    counted, f1_there = best_threshold(score[sparse], true[sparse], 220)
+    assert weighted == pytest.approx(counted, abs=0.25)
+    assert f1 == pytest.approx(f1_there, abs=0.03)
+    assert weighted > best_threshold(score, true, 2200)[0] + 0.3

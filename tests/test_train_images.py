@@ -101,6 +101,24 @@ def test_labels_lie_on_the_painted_ship_after_any_warp():
         assert abs((axis - crop.hulls.axis_deg[0] + 90) % 180 - 90) < 1.5
 
 
+def test_the_masks_of_a_crop_move_with_its_pixels():
+    rng = np.random.default_rng(3)
+    outline = np.array([[40.0, 30.0], [90.0, 30.0], [90.0, 50.0], [40.0, 50.0]])
+    painted = np.zeros((1, *SHAPE), np.float32)
+    painted[0, 30:51, 40:91] = 1.0
+    sea = np.ones(SHAPE, bool)
+    sea[:, 100:] = False
+    image = image_with(outline, values=np.concatenate([painted, ~sea[None]]).astype(np.float32), sea=sea)
+    for _ in range(20):
+        warp = Similarity.drawn(rng, np.array([70.0, 45.0]), 96, scale=1.5, turn_deg=30.0, quarter_turns=True)
+        crop = take_crop(image, warp)
+        known = np.isfinite(crop.values[0])
+        sure = known & (np.abs(crop.values[0] - 0.5) > 0.49)
+        assert (crop.hull_mask[sure] == (crop.values[0][sure] > 0.5)).mean() > 0.995
+        np.testing.assert_array_equal(np.isfinite(crop.land), known)
+        np.testing.assert_allclose(crop.land[known], crop.values[1][known], atol=1e-6)
+
+
 def test_a_ship_cut_by_the_edge_is_labelled_as_far_as_it_is_seen():
     # 40 px long, along the columns, from column 20.5 to 60.5; the crop's last pixel is the image's column 47
     outline = [[20.5, 29.5], [60.5, 29.5], [60.5, 35.5], [20.5, 35.5]]

@@ -150,3 +150,21 @@ def test_json_keeps_every_digit():
     again = type(calibration).from_dict(json.loads(json.dumps(uncalibrated.as_dict(), allow_nan=False)))
     assert np.isnan(again.length_factor)
     assert again.curves == uncalibrated.curves
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_objects_are_rarer_than_in_the_images_probabilities_fall_as_they_should(seed):
+    logit, is_object, stratum, _ = drawn(seed, n=12_000)
+    rng = np.random.default_rng(seed)
+    calibration = fit_calibration(
+        logit,
+        is_object,
+        stratum,
+        log_length_error=np.zeros(1),
+        log_length_sigma=np.ones(1),
+        object_weight=0.1,
+    )
+    logit, is_object, stratum, _ = drawn(seed + 100, n=40_000)
+    there = ~is_object | (rng.random(len(logit)) < 0.1)  # a sea with a tenth of the ships, and as many false alarms
+    said = calibration.probability(logit[there], stratum[there])
+    assert expected_calibration_error(said, is_object[there]) <= 0.03

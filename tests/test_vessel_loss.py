@@ -8,7 +8,7 @@ import torch
 from torchvision.ops import generalized_box_iou
 
 from models.vessel.hulls import half_extents
-from models.vessel.loss import _box, _focal, _generalised_iou, _hull_losses, split, vessel_loss
+from models.vessel.loss import WEIGHTS, _box, _focal, _generalised_iou, _hull_losses, split, vessel_loss
 from models.vessel.network import CHANNELS, STRIDE_PX
 from models.vessel.targets import encode
 from tests.test_vessel_targets import hulls, perfect_maps, scattered
@@ -191,3 +191,22 @@ def test_the_stated_deviation_costs_least_where_it_is_the_error():
         said["log_length_var"] += log_var
         costs[log_var] = float(_hull_losses(said, truth)["log_length_var"])
     assert math.exp(min(costs, key=costs.get) / 2) == pytest.approx(error, rel=0.01)
+
+
+def test_hull_and_land_are_taught_by_cross_entropy_and_dice_where_they_are_known():
+    land = np.full((32, 32), np.nan, np.float32)
+    land[:, :16] = 0.0
+    land[:, 8:12] = 1.0
+    targets = encode(hulls(), (32, 32), land=land)
+    maps = torch.randn((1, CHANNEL_COUNT, 16, 16), generator=torch.Generator().manual_seed(4)).requires_grad_()
+    losses = vessel_loss(maps, [targets])
+    logit = split(maps)["land"][0, 0, :, :8].detach().numpy().astype(float).ravel()
+    p, y = 1.0 / (1.0 + np.exp(-logit)), np.tile([0, 0, 0, 0, 1, 1, 0, 0], 16).astype(float)
+    entropy = -np.mean(y * np.log(p) + (1 - y) * np.log1p(-p))
+    dice = 1.0 - (2.0 * (p * y).sum() + 1.0) / (p.sum() + y.sum() + 1.0)
+    assert float(losses["land"].detach()) == pytest.approx(WEIGHTS["land"] * (entropy + dice), rel=1e-5)
+    assert float(losses["hull"].detach()) == 0.0
+    sum(losses.values()).backward()
+    gradient = split(maps.grad)["land"][0, 0]
+    assert (gradient[:, :8] != 0).all()
+    assert not gradient[:, 8:].any()

@@ -191,3 +191,24 @@ def test_an_image_without_hulls_has_empty_targets():
     targets = encode(hulls(), (32, 48))
     assert targets.heat.shape == targets.counted.shape == (16, 24)
     assert targets.hulls.shape == (0, 8)
+
+
+def test_each_cell_knows_what_share_of_it_is_hull_and_land():
+    hull_mask = np.zeros((16, 16), bool)
+    hull_mask[3:6, 4:8] = True
+    land = np.zeros((16, 16), np.float32)
+    land[:, 13:] = 1.0
+    land[0, 0] = np.nan
+    valid = np.ones((16, 16), bool)
+    valid[8:10, 0:2] = False
+    dense = encode(hulls(), (16, 16), valid, hull_mask=hull_mask, land=land).dense
+    for i in range(8):
+        for j in range(8):
+            cell = np.s_[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+            known = valid[cell].any()
+            expected = (hull_mask[cell].mean(), land[cell].mean()) if known else (np.nan, np.nan)
+            np.testing.assert_array_equal(dense[:, i, j], np.float32(expected))
+
+
+def test_what_is_not_said_of_hulls_and_land_is_not_known():
+    assert np.isnan(encode(hulls((8, 8, 6, 2, 0)), (16, 16)).dense).all()

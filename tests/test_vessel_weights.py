@@ -44,6 +44,7 @@ def record_of(sha256, config=CONFIG):
         calibration=Calibration(
             temperature=1.25, curves={"all": ((0.0, 0.3, 1.0), (0.01, 0.5, 0.99))}, length_factor=1.7, n=9
         ),
+        detectability=None,
         data=({"name": "made up", "licence": "none", "citation": "none"},),
         scores={"f1": 0.5, "interval": [0.4, 0.6]},
     )

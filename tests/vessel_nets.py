@@ -31,8 +31,10 @@ def talkative_net(config=SMALL, seed=0):
     sea = SAR.network_input(dict(zip(SAR.bands, sar_sea((256, 256)).astype(np.float32), strict=True)))
     said = net(torch.from_numpy(sea)[None])[..., 40:-40, 40:-40]
     wanted_mean = torch.tensor([-5.0, 0.0, 0.0, 2.0, *[0.0] * (sum(CHANNELS.values()) - 4)])
-    scale = (1.0 / said.std(dim=(0, 2, 3))).repeat_interleave(4)
-    last.bias.copy_((last.bias - said.mean(dim=(0, 2, 3)).repeat_interleave(4)) * scale + wanted_mean.repeat_interleave(4))
+    scale, mean, wanted_mean = (
+        each.repeat_interleave(4) for each in (1.0 / said.std(dim=(0, 2, 3)), said.mean(dim=(0, 2, 3)), wanted_mean)
+    )
+    last.bias.copy_((last.bias - mean) * scale + wanted_mean)
     last.weight.mul_(scale[:, None, None, None])
     return net
 

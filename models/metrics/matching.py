@@ -198,13 +198,17 @@ def precision_recall_f1(n_true: ArrayLike, n_false: ArrayLike, n_missed: ArrayLi
     return share(true, true + false), share(true, true + missed), share(2.0 * true, 2.0 * true + false + missed)
 
 
-def best_threshold(score: ArrayLike, is_true: ArrayLike, n_truth: int) -> tuple[float, float]:
+def best_threshold(
+    score: ArrayLike, is_true: ArrayLike, n_truth: int, *, object_weight: float = 1.0
+) -> tuple[float, float]:
     """The threshold on the score that gives the best F1; of equally good ones the highest.
 
     Args:
         score: (n,) scores of the detections that count (neutral ones left out).
         is_true: (n,) bool, from a matching in which lower scores do not change higher ones (`match_centres`).
         n_truth: number of objects.
+        object_weight: how many times denser objects lie where the threshold will be used than in these images: each
+            counts so much, a false detection 1.
 
     Returns:
         (threshold, F1): detections with score >= threshold are kept. Without any true detection, inf and 0.
@@ -216,8 +220,9 @@ def best_threshold(score: ArrayLike, is_true: ArrayLike, n_truth: int) -> tuple[
         raise ValueError(f"{int(is_true.sum())} true detections of {n_truth} objects cannot be")
     order = np.argsort(-score, kind="stable")
     last_of_value = np.append(np.diff(score[order]) != 0, True)[: len(order)]
-    kept = np.arange(1, len(order) + 1)
-    f1 = np.where(last_of_value, 2.0 * np.cumsum(is_true[order]) / (kept + n_truth), 0.0)
+    n_true, n_false = np.cumsum(is_true[order]), np.cumsum(~is_true[order])
+    kept = object_weight * n_true + n_false
+    f1 = np.where(last_of_value, 2.0 * object_weight * n_true / (kept + object_weight * n_truth), 0.0)
     if f1.size == 0 or f1.max() <= 0.0:
         return float("inf"), 0.0
     best = int(np.argmax(f1))

@@ -10,6 +10,7 @@ import numpy as np
 from models.errors import TrainingError
 from models.train.judge import HULL_SHARE, Judged
 from models.vessel.calibration import Calibration, fit_calibration
+from models.vessel.detectability import Detectability
 from models.vessel.inputs import InputCurve
 from models.vessel.network import VesselNet
 from models.vessel.weights import WeightsRecord, load_weights, save_record, save_weights
@@ -21,6 +22,8 @@ def finish(
     *,
     held_out: Judged,
     validation: Callable[[VesselNet, Calibration], float],
+    object_weight: float = 1.0,
+    detectability: Callable[[VesselNet, Calibration, float], Detectability] | None = None,
     path: Path,
     pixel_size_m: tuple[float, float] | None,
     data: Sequence[Mapping[str, str]],
@@ -33,6 +36,8 @@ def finish(
         curve: its input.
         held_out: of images that it was not trained on: the calibration is fitted on them.
         validation: gives the threshold of calibrated probability that is best on validation images.
+        object_weight: see `models.vessel.calibration.fit_calibration`.
+        detectability: measures it for a threshold; None = not measured.
         path: of the safetensors file.
         pixel_size_m: see `WeightsRecord`.
         data: see `WeightsRecord`.
@@ -49,6 +54,7 @@ def finish(
         held_out.stratum,
         log_length_error=held_out.log_length_error,
         log_length_sigma=held_out.log_length_sigma,
+        object_weight=object_weight,
     )
     threshold = validation(net, calibration)
     if not np.isfinite(threshold):
@@ -63,6 +69,7 @@ def finish(
         threshold=threshold,
         hull_share=HULL_SHARE,
         calibration=calibration,
+        detectability=None if detectability is None else detectability(net, calibration, threshold),
         data=tuple(data),
         symmetric=symmetric,
         scores={},

@@ -13,14 +13,22 @@ from models.errors import TrainingError
 from models.metrics.outlines import PolygonOutline
 from models.train.coco import read_chips, read_empty_chips
 from models.train.images import LabelledImage, Source, split_groups
-from models.train.judge import peaks_in
+from models.train.judge import Strata, peaks_in
 from models.train.light import relit_chip, relit_reflectance, relit_sigma0
 from models.train.loop import FindHard, Recipe
 from models.train.masks import read_masked
 from models.train.mixture import Mixture
 from models.train.real_sea import read_background
 from models.train.sampler import ImageSource
-from models.train.simulated import SimulatedSea, simulated_images
+from models.train.simulated import (
+    SimulatedSea,
+    measured_detectability,
+    ships_per_1000_km2,
+    shore_stratum,
+    simulated_images,
+)
+from models.vessel.calibration import EVERYWHERE, Calibration
+from models.vessel.detectability import Detectability
 from models.vessel.inputs import InputCurve
 from models.vessel.network import NetworkConfig, VesselNet
 
@@ -28,7 +36,7 @@ HELD_OUT_SHARE = 0.1  # of the ships: they train nothing and calibrate everythin
 INSHORE_LAND_FRACTION = 0.01
 HARD_FROM_LOGIT = -1.0
 # Seeds of simulated images that train nothing; training draws its seeds from 0 to 2**62 at random.
-HELD_OUT_SEEDS, VALIDATION_SEEDS = 2**62 + 1_000_000, 2**62 + 2_000_000
+HELD_OUT_SEEDS, VALIDATION_SEEDS, DETECTABILITY_SEEDS = (2**62 + k * 1_000_000 for k in (1, 2, 3))
 
 SSDD = {
     "name": "Official-SSDD, own scene-disjoint split",
@@ -53,6 +61,11 @@ SEN2SHIPS = {
 }
 
 
+def everywhere(image: LabelledImage) -> str:
+    """One curve for all: chips carry no shore when they are looked at."""
+    return EVERYWHERE
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A training run with its data.
@@ -66,6 +79,9 @@ class Job:
         pixel_size_m: see `WeightsRecord`.
         data: see `WeightsRecord`.
         symmetric: see `WeightsRecord`.
+        stratum: of an image, for the calibration.
+        object_weight: see `models.vessel.calibration.fit_calibration`.
+        detectability: see `models.train.finish.finish`.
     """
 
     recipe: Recipe
@@ -76,6 +92,9 @@ class Job:
     pixel_size_m: tuple[float, float] | None
     data: tuple[Mapping[str, str], ...]
     symmetric: bool
+    stratum: Strata = everywhere
+    object_weight: float = 1.0
+    detectability: Callable[[VesselNet, Calibration, float], Detectability] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +146,8 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
 
 RADAR_BANDS = ("vv", "vh")
 IRISH_SEA_TRAIN = ("c2", "c3", "c4", "c5")
+# xView3's scenes hold some 6 objects over 1000 km2, waters that are watched for ships several times as many.
+SHIPS_PER_1000_KM2 = 50.0
 
 
 def sar_iw(data: Path, fold: Fold | None) -> Job:
@@ -139,15 +160,21 @@ def sar_iw(data: Path, fold: Fold | None) -> Job:
         images=real, relight=relit_sigma0, scale=1.1, quarter_turns=False, object_share=0.0, paste_share=0.0
     )
     network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
+    held_out = range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 1000)
     return Job(
         recipe=Recipe(network=network, curve=curve, bands=RADAR_BANDS, steps=3000),
         source=Mixture(sources=(SimulatedSea(), background), shares=(0.85, 0.15)),
-        held_out=simulated_images(range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 400)),
-        validation=simulated_images(range(VALIDATION_SEEDS, VALIDATION_SEEDS + 200)),
+        held_out=simulated_images(held_out),
+        validation=simulated_images(range(VALIDATION_SEEDS, VALIDATION_SEEDS + 300)),
         find_hard=None,
         pixel_size_m=(8.0, 42.0),
         data=(SIMULATED_SEA, IRISH_SEA),
         symmetric=False,
+        stratum=shore_stratum,
+        object_weight=SHIPS_PER_1000_KM2 / ships_per_1000_km2(held_out),
+        detectability=lambda net, calibration, threshold: measured_detectability(
+            net, curve, calibration, threshold, range(DETECTABILITY_SEEDS, DETECTABILITY_SEEDS + 800)
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 FloatArray = NDArray[np.float64]
 
-EVERYWHERE = "all"
+EVERYWHERE, SHORE, OFFSHORE = "all", "shore", "offshore"  # strata; near the shore: see `models.vessel.detectability`
 LENGTH_COVERAGE = 0.9
 _LEAST_STRATUM = 150  # detections: fewer use the curve of all
 
@@ -104,6 +104,7 @@ def fit_calibration(
     *,
     log_length_error: FloatArray,
     log_length_sigma: FloatArray,
+    object_weight: float = 1.0,
 ) -> Calibration:
     """Calibration from detections on images that the network has not seen.
 
@@ -113,14 +114,17 @@ def fit_calibration(
         stratum: (n,) such as ``offshore``; one with fewer than 150 detections gets no curve of its own.
         log_length_error: (m,) ln of said over true length of those that met one of known length.
         log_length_sigma: (m,) the network's standard deviation of each.
+        object_weight: how many times denser objects lie where the network will be used than in these images: a
+            detection that met one counts so much, one that met none counts 1 (Saerens et al. 2002, Neural Comput. 14).
     """
     from sklearn.isotonic import IsotonicRegression
 
     target = is_object.astype(float)
+    weight = np.where(is_object, object_weight, 1.0)
 
     def negative_log_likelihood(log_temperature: float) -> float:
         scaled = logit / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0.0, scaled) - target * scaled))
+        return float(np.mean(weight * (np.logaddexp(0.0, scaled) - target * scaled)))
 
     best = minimize_scalar(negative_log_likelihood, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     temperature = float(np.exp(best.x))
@@ -130,7 +134,8 @@ def fit_calibration(
         mine = np.ones(len(logit), bool) if name == EVERYWHERE else stratum == name
         if name != EVERYWHERE and mine.sum() < _LEAST_STRATUM:
             continue
-        fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(tempered[mine], target[mine])
+        fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        fitted.fit(tempered[mine], target[mine], sample_weight=weight[mine])
         curves[name] = _through_steps(tempered[mine], fitted.predict(tempered[mine]))
     scores = np.sort(np.abs(log_length_error) / log_length_sigma)
     rank = int(np.ceil((len(scores) + 1) * LENGTH_COVERAGE))

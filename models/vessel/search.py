@@ -21,9 +21,10 @@ from models.detector import Found, Progress
 from models.errors import NoWaterError, WeightsError
 from models.ghosts import Echoes, ghosts, land_echoes
 from models.vessel.bands import check_fits
-from models.vessel.calibration import Calibration
+from models.vessel.calibration import EVERYWHERE, OFFSHORE, SHORE, Calibration
 from models.vessel.cascade import Work
 from models.vessel.decode import LEAST_LOGIT, Peaks
+from models.vessel.detectability import NEAR_SHORE_M
 from models.vessel.detector import VesselDetector
 from models.vessel.engines import DEFAULT, make_engine
 from models.vessel.network import CLASSES
@@ -36,6 +37,7 @@ LEAST_PROBABILITY = 0.1  # weaker ones are not listed
 # Below this length a Sentinel-1 echo tells no more than 'small': its point response alone is 20 m wide.
 SMALL_BELOW_M = 40.0
 _OPTICAL_UNIT = 0.01  # of the contrast of an optical detection, see `Detections.contrast_db`
+_BLOCK_PX = 256  # detections so near each other are looked at in one read
 _CONTRAST_PX, _RING_PX = 3, 12  # peak within, background from beyond the first to the second
 
 
@@ -97,8 +99,7 @@ class VesselSearch:
             )
         if work.whole_px == 0:
             raise NoWaterError(f"scene {scene.id} shows no open water; nothing can be sought in it")
-        calibration = record.calibration
-        probability = calibration.probability(found.logit)
+        probability = record.calibration.probability(found.logit, _strata(scene, land, found))
         listed = np.flatnonzero(probability >= LEAST_PROBABILITY)
         listed = listed[np.lexsort((found.col[listed], found.row[listed]))]
         return self._describe(scene, surface, land, region, found.take(listed), probability[listed])
@@ -216,6 +217,14 @@ def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
     )
 
 
+def _strata(scene: Scene, land: Land | None, found: Peaks) -> NDArray[np.str_]:
+    """Of the calibration: whether land is near, where that is known."""
+    if land is None or not len(found):
+        return np.full(len(found), EVERYWHERE)
+    near = land.shore_distance_m(*scene.geometry.lonlat(found.row, found.col)) < NEAR_SHORE_M
+    return np.where(near, SHORE, OFFSHORE)
+
+
 def _contrast(scene: Scene, found: Peaks) -> FloatArray:
     """How far each stands out, in the band where it does so most, (n,), at least 1.
 
@@ -226,17 +235,23 @@ def _contrast(scene: Scene, found: Peaks) -> FloatArray:
     distance = np.abs(np.arange(side) - _RING_PX)
     near = np.maximum(distance[:, None], distance) <= _CONTRAST_PX
     out = np.ones(len(found))
-    for i, (row, col) in enumerate(np.round(np.column_stack([found.row, found.col])).astype(int).tolist()):
-        data = scene.read(Window(row=row - _RING_PX, col=col - _RING_PX, height=side, width=side)).data[bands]
-        for band in linear_intensity(data, scene.unit) if scene.sensor.kind == "sar" else data:
-            peak, around = (band[part & np.isfinite(band)] for part in (near, ~near))
-            if not (peak.size and around.size):
-                continue
-            top, background = float(peak.max()), float(np.median(around))
-            if scene.sensor.kind == "optical":
-                out[i] = max(out[i], (top - background) / _OPTICAL_UNIT)
-            elif background > 0.0:
-                out[i] = max(out[i], top / background)
+    at = np.round(np.column_stack([found.row, found.col])).astype(int)
+    blocks, of = np.unique(at // _BLOCK_PX, axis=0, return_inverse=True)
+    for number, (row, col) in enumerate((blocks * _BLOCK_PX - _RING_PX).tolist()):
+        reach = _BLOCK_PX + 2 * _RING_PX
+        block = scene.read(Window(row=row, col=col, height=reach, width=reach)).data[bands]
+        for i in np.flatnonzero(of.ravel() == number):
+            down, right = at[i] - _RING_PX - (row, col)
+            data = block[:, down : down + side, right : right + side]
+            for band in linear_intensity(data, scene.unit) if scene.sensor.kind == "sar" else data:
+                peak, around = (band[part & np.isfinite(band)] for part in (near, ~near))
+                if not (peak.size and around.size):
+                    continue
+                top, background = float(peak.max()), float(np.median(around))
+                if scene.sensor.kind == "optical":
+                    out[i] = max(out[i], (top - background) / _OPTICAL_UNIT)
+                elif background > 0.0:
+                    out[i] = max(out[i], top / background)
     return out
 
 

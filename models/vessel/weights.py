@@ -17,6 +17,7 @@ from torch import nn
 from imagery.files import file_sha256, replacing
 from models.errors import WeightsError
 from models.vessel.calibration import Calibration
+from models.vessel.detectability import Detectability
 from models.vessel.inputs import InputCurve
 from models.vessel.network import NetworkConfig, VesselNet
 
@@ -37,6 +38,7 @@ class WeightsRecord:
         hull_share: see `models.vessel.decode.merge`.
         symmetric: ask eight ways, see `models.vessel.symmetry`.
         calibration: see `Calibration`.
+        detectability: how likely ships are found at the threshold; None where it was not measured.
         data: what it was trained on: name, licence and citation of each.
         scores: what was measured, on which data, by which command.
     """
@@ -50,6 +52,7 @@ class WeightsRecord:
     hull_share: float
     symmetric: bool
     calibration: Calibration
+    detectability: Detectability | None
     data: tuple[Mapping[str, str], ...]
     scores: Mapping[str, Any]
 
@@ -66,7 +69,7 @@ class WeightsRecord:
             {k: tuple(v) if isinstance(v, list) else v for k, v in stored[part].items()}
             for part in ("network", "curve")
         )
-        size = stored["pixel_size_m"]
+        size, curve_of_lengths = stored["pixel_size_m"], stored["detectability"]
         return cls(
             **{
                 **stored,
@@ -74,6 +77,7 @@ class WeightsRecord:
                 "curve": InputCurve(**curve),
                 "pixel_size_m": None if size is None else tuple(size),
                 "calibration": Calibration.from_dict(stored["calibration"]),
+                "detectability": None if curve_of_lengths is None else Detectability.from_dict(curve_of_lengths),
                 "data": tuple(stored["data"]),
             }
         )
