@@ -2,47 +2,60 @@
 """The long measurements of the vessel network that the test suite does not repeat.
 
     python scripts/campaign_vessel.py folds --data DATA --runs runs     SSDD, out of fold, after five training runs
-    python scripts/campaign_vessel.py seas --weights runs/sar-iw/sar-iw.safetensors     both simulators, unseen seeds
+    python scripts/campaign_vessel.py ports --data DATA --runs runs     sen2ships, after eight training runs
+    python scripts/campaign_vessel.py irish-sea --data DATA --weights runs/sar-iw/sar-iw.safetensors
 
 ``folds`` needs the weights of `scripts/train_vessel.py --recipe sar-chip --fold K/5 --out RUNS/fold-K` for K = 0 to 4.
-Every ship of the training images is then judged by a network that saw no image of its scene group.
+Every ship of the training images is then judged by a network that saw no image of its scene group. ``ports`` needs
+those of `--recipe optical --fold K/8 --out RUNS/port-K` for K = 0 to 7. Sheets of what carries no label are written, to
+be looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from scipy.special import expit, logit
 
-from imagery.second_sea import KINDS, evaluation_scene, oracle_scores
-from imagery.simulate.sar_chips import KINDS as CHIP_KINDS
-from imagery.simulate.sar_chips import vessel_chip
+from imagery.aoi import AreaOfInterest
+from imagery.errors import ImageryError
+from imagery.fetchers.folder import FolderSource
+from imagery.geometry import pixel_size_m
+from imagery.geotiff import open_geotiff
+from imagery.land import osm_land
+from imagery.surface import SOUGHT, map_surface
+from models.detector import detect
 from models.errors import ModelError
 from models.metrics.chip_detections import ChipDetections
 from models.metrics.chips import Scores, score_chips
 from models.metrics.coco import CocoImage, read_coco
-from models.metrics.matching import Matching, best_threshold, match_distances, precision_recall_f1
-from models.metrics.reliability import expected_calibration_error, interval_coverage
-from models.metrics.strata import axis_error_deg, length_accuracy, recall_by
+from models.metrics.outlines import oriented_size
+from models.metrics.reliability import binomial_share
 from models.train.coco import read_chips
+from models.train.judge import matched, peaks_in
+from models.train.masks import read_masked
 from models.train.recipes import Fold
-from models.vessel.chip import find_in_chip, find_peaks
-from models.vessel.detector import VesselDetector, load_detector
-from models.vessel.network import CLASSES
+from models.vessel.chip import find_in_chip
+from models.vessel.detector import load_detector
+from models.vessel.search import VesselSearch
 
 FloatArray = NDArray[np.float64]
 
 FOLDS = 5
-FIRST_SEED = 9_000_000  # of scenes that nothing was trained or tuned on
-TOLERANCE_M = 200.0
-LENGTH_EDGES_M = (0.0, 15.0, 20.0, 25.0, 40.0, 60.0, 100.0, 200.0, 500.0)
-NEAR_OTHER_M = 100.0  # detections so near a structure or ghost count neither for nor against, for the oracle likewise
+IRISH_SEA_TEST = ("c0", "c1")
+IRISH_SEA_AREA = AreaOfInterest.from_bbox("irish sea", -6.168, 53.04, -4.577, 53.5)
+ALWAYS = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+FLOOR_DB = -25.0  # what the carrier of this pass clipped to
+CROP_PX, ENLARGED = 48, 4
 
 
 def folds(args: argparse.Namespace) -> None:
@@ -66,163 +79,105 @@ def folds(args: argparse.Namespace) -> None:
             print(f"{name:<10}{_line(scores)}")
 
 
+def ports(args: argparse.Namespace) -> None:
+    """The ports of sen2ships, each judged by the network that left it out."""
+    folder = args.data / "optical" / "sen2ships"
+    scenes = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("_vessels"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    found_of: dict[str, list[bool]] = {"20-40 m": [], "40 m and more": []}
+    n_all, n_labelled = 0, 0
+    for k, path in enumerate(scenes):
+        detector = load_detector(args.runs / f"port-{k}" / "optical.safetensors", "optical")
+        record = detector.record
+        image = read_masked(path, path.with_name(f"{path.stem}_vessels.tif"), record.curve.bands, group=path.stem)
+        found = peaks_in(detector.net, record.curve, image, symmetric=record.symmetric)
+        found = found.take(record.calibration.probability(found.logit) >= detector.threshold)
+        truth_of = matched(found, image).truth_of
+        pixel_m = min(pixel_size_m(open_geotiff(path).geometry))
+        length_m = np.array([oriented_size(outline)[0] for outline in image.outlines]) * pixel_m
+        is_found = np.isin(np.arange(len(length_m)), truth_of)
+        found_of["20-40 m"] += is_found[(length_m >= 20.0) & (length_m < 40.0)].tolist()
+        found_of["40 m and more"] += is_found[length_m >= 40.0].tolist()
+        unlabelled = found.take(truth_of < 0)
+        n_all, n_labelled = n_all + len(found), n_labelled + int((truth_of >= 0).sum())
+        sheet = args.out / f"{path.stem}_unlabelled.png"
+        shown = np.clip(image.values[:3] / 0.25, 0.0, 1.0)
+        contact_sheet(shown, unlabelled.row, unlabelled.col, sheet)
+        print(f"{path.stem}: {int(is_found.sum())} of {len(length_m)} labelled, {len(unlabelled)} unlabelled: {sheet}")
+    print("sen2ships (real), each port by the network that never saw it")
+    for name, hits in found_of.items():
+        share = binomial_share(sum(hits), len(hits))
+        print(f"  recall {name}: {share.share:.3f} ({share.low:.3f}-{share.high:.3f}) of {share.n}")
+    print(f"  {n_labelled} of {n_all} detections are labelled; the labels are incomplete: look at the sheets")
+
+
+def irish_sea(args: argparse.Namespace) -> None:
+    """The two columns of a real pass that nothing was trained on, every detection listed and shown."""
+    detector = load_detector(args.weights, "sar-iw")
+    files = [p for c in IRISH_SEA_TEST for p in sorted((args.data / "sar" / "irish_sea").glob(f"*_{c}_*.tif"))]
+    args.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as held:
+        for path in files:
+            (Path(held) / path.name).symlink_to(path.resolve())
+        source = FolderSource(Path(held))
+        (ref,) = source.search(IRISH_SEA_AREA, *ALWAYS)
+        scene = source.fetch(ref, IRISH_SEA_AREA)
+        land = osm_land(IRISH_SEA_AREA)
+        surface = map_surface(scene, land)
+        found = detect(scene, VesselSearch(detector=detector), surface, land).detections
+        values = scene.read()
+    decibels = values.data[0]
+    observed = values.valid[0] & (decibels > FLOOR_DB)
+    water = np.isin(surface.classes(scene.window, np.asarray(values.valid.any(axis=0))), SOUGHT) & observed
+    area_km2 = float(water.sum()) * np.prod(pixel_size_m(scene.geometry)) / 1e6
+    row, col = np.round(found.row).astype(int), np.round(found.col).astype(int)
+    listed = np.flatnonzero((found.probability >= detector.threshold) & (found.kind == "vessel"))
+    listed = listed[np.argsort(-found.probability[listed])]
+    print(
+        f"Irish Sea (real), columns {', '.join(IRISH_SEA_TEST)}: {len(listed)} vessels on {area_km2:.0f} km2 of water"
+    )
+    print(f"  that is {1000.0 * len(listed) / area_km2:.1f} over 1000 km2; each is to be looked at")
+    for number, i in enumerate(listed):
+        place = f"row {row[i]} col {col[i]}  {found.lat[i]:.4f} {found.lon[i]:.4f}"
+        shape = f"{found.length_m[i]:.0f} m  {found.contrast_db[i]:.1f} dB  {found.surface[i]}"
+        print(f"  {number:3d}  p {found.probability[i]:.2f}  {place}  {shape}")
+    sheet = args.out / "irish_sea.png"
+    contact_sheet(
+        np.clip((decibels - FLOOR_DB) / -FLOOR_DB, 0.0, 1.0)[None], found.row[listed], found.col[listed], sheet
+    )
+    print(f"  {sheet}")
+
+
+def contact_sheet(bands: NDArray[np.floating[Any]], row: FloatArray, col: FloatArray, path: Path) -> None:
+    """Places in reading order, `CROP_PX` wide and enlarged, numbered from 0.
+
+    Args:
+        bands: (1 or 3, h, w) in 0..1, NaN shown black.
+        row: (n,) pixels.
+        col: (n,) pixels.
+        path: PNG.
+    """
+    half, per_line, side = CROP_PX // 2, 8, CROP_PX * ENLARGED
+    lines = max(-(-len(row) // per_line), 1)
+    sheet = Image.new("RGB", (per_line * side, lines * side))
+    draw = ImageDraw.Draw(sheet)
+    padded = np.pad(np.nan_to_num(bands), ((0, 0), (half, half), (half, half)))
+    for number, (r, c) in enumerate(zip(np.round(row).astype(int), np.round(col).astype(int), strict=True)):
+        crop = (255.0 * padded[:, r : r + CROP_PX, c : c + CROP_PX]).astype(np.uint8)
+        rgb = np.moveaxis(np.broadcast_to(crop, (3, *crop.shape[1:])), 0, -1)
+        tile = Image.fromarray(np.ascontiguousarray(rgb)).resize((side, side), Image.Resampling.NEAREST)
+        at = number % per_line * side, number // per_line * side
+        sheet.paste(tile, at)
+        draw.text((at[0] + 4, at[1] + 4), str(number), fill=(255, 220, 0))
+    sheet.save(path)
+
+
 def _line(scores: Scores) -> str:
     parts = []
     for name in ("f1", "precision", "recall", "ap50"):
         low, high = scores.intervals[name]
         parts.append(f"{name} {getattr(scores, name):.3f} ({low:.3f}-{high:.3f})")
     return "  ".join(parts) + f"  {scores.n_ships} ships, {scores.n_images} images"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sea:
-    """One simulated scene, of whichever simulator.
-
-    Attributes:
-        name: kind and seed.
-        sigma0: (2, h, w), NaN where there is no data.
-        pixel_m: side of a pixel.
-        row, col, length_m, axis_deg, near_shore: of its ships, (n,).
-        other_row, other_col: structures and ghosts.
-        oracle: places and scores of the oracle, None where the simulator has none.
-    """
-
-    name: str
-    sigma0: NDArray[np.float32]
-    pixel_m: float
-    row: FloatArray
-    col: FloatArray
-    length_m: FloatArray
-    axis_deg: FloatArray
-    near_shore: NDArray[np.bool_]
-    other_row: FloatArray
-    other_col: FloatArray
-    oracle: tuple[FloatArray, FloatArray, FloatArray] | None
-
-
-def first_simulator(count: int, side_px: int) -> Iterator[Sea]:
-    """Scenes of `imagery.simulate`, every kind in turn."""
-    for k in range(count):
-        kind = list(CHIP_KINDS)[k % len(CHIP_KINDS)]
-        chip = vessel_chip(FIRST_SEED + k, shape_hw=(side_px, side_px), pixel_size_m=10.0, kind=kind)
-        ships = chip.ships
-        vessel = (ships.kind == "vessel") & ~ships.ignore
-        yield Sea(
-            name=f"{kind} {FIRST_SEED + k}",
-            sigma0=chip.sigma0,
-            pixel_m=chip.pixel_size_m,
-            row=ships.row[vessel],
-            col=ships.col[vessel],
-            length_m=ships.length_m[vessel],
-            axis_deg=ships.axis_deg[vessel],
-            near_shore=np.full(int(vessel.sum()), bool(chip.land.any())),
-            other_row=ships.row[~vessel],
-            other_col=ships.col[~vessel],
-            oracle=None,
-        )
-
-
-def second_simulator(count: int, side_px: int) -> Iterator[Sea]:
-    """Scenes of `imagery.second_sea`, every kind in turn, with its oracle."""
-    for k in range(count):
-        scene = evaluation_scene(FIRST_SEED + k, kind=KINDS[k % len(KINDS)], shape_hw=(side_px, side_px))
-        oracle = oracle_scores(scene)
-        yield Sea(
-            name=f"{scene.kind} {scene.seed}",
-            sigma0=scene.sigma0,
-            pixel_m=scene.pixel_size_m,
-            row=scene.ships.row,
-            col=scene.ships.col,
-            length_m=scene.ships.length_m,
-            axis_deg=scene.ships.axis_deg,
-            near_shore=scene.ships.shore_distance_m < 2000.0,
-            other_row=np.concatenate([scene.structures.row, scene.ghosts.row]),
-            other_col=np.concatenate([scene.structures.col, scene.ghosts.col]),
-            oracle=(oracle.row, oracle.col, oracle.score),
-        )
-
-
-def seas(args: argparse.Namespace) -> None:
-    """Both simulators side by side, never in one column with real scores."""
-    detector = load_detector(args.weights, "sar-iw")
-    for name, source in (("first simulator", first_simulator), ("second simulator", second_simulator)):
-        print(f"{name} (SIMULATED), {args.scenes} scenes of {args.side_px} px, seeds from {FIRST_SEED}")
-        _judge_seas(source(args.scenes, args.side_px), detector)
-
-
-def _judge_seas(scenes: Iterator[Sea], detector: VesselDetector) -> None:
-    record = detector.record
-    counts, length, is_found, shore, probability, is_true = [], [], [], [], [], []
-    said_m, true_m, low_m, high_m, axis_error = [], [], [], [], []
-    best_oracle: list[tuple[FloatArray, NDArray[np.bool_], int]] = []
-    for sea in scenes:
-        bands = dict(zip(record.curve.bands, sea.sigma0, strict=True))
-        found = find_peaks(detector.net, record.curve, bands, hull_share=record.hull_share, symmetric=record.symmetric)
-        chance = record.calibration.probability(found.logit)
-        kept = found.kind_logit.argmax(axis=1) == CLASSES.index("vessel")
-        found, chance = found.take(kept), chance[kept]
-        pairs = _matched(found.row, found.col, sea)
-        free = ~(_near_other(found.row, found.col, sea) & (pairs.truth_of < 0))
-        probability.append(chance[free])
-        is_true.append(pairs.is_true[free])
-        strong = chance >= detector.threshold
-        at_threshold = _matched(found.row[strong], found.col[strong], sea)
-        neutral = _near_other(found.row[strong], found.col[strong], sea) & (at_threshold.truth_of < 0)
-        tp, fp, fn = at_threshold.counts
-        counts.append((tp, fp - int(neutral.sum()), fn))
-        length.append(sea.length_m)
-        is_found.append(at_threshold.is_found)
-        shore.append(sea.near_shore)
-        hit = np.flatnonzero(at_threshold.is_true)
-        hulls, of = found.take(np.flatnonzero(strong)[hit]), at_threshold.truth_of[hit]
-        low, high = record.calibration.length_interval_px(hulls.length_px, hulls.log_length_sigma)
-        said_m.append(hulls.length_px * sea.pixel_m)
-        low_m.append(low * sea.pixel_m)
-        high_m.append(high * sea.pixel_m)
-        true_m.append(sea.length_m[of])
-        axis_error.append(axis_error_deg(hulls.axis_deg, sea.axis_deg[of]))
-        if sea.oracle is not None:
-            row, col, score = sea.oracle
-            theirs = _matched(row, col, sea)
-            open_ = ~(_near_other(row, col, sea) & (theirs.truth_of < 0))
-            best_oracle.append((score[open_], theirs.is_true[open_], len(sea.row)))
-    precision, recall, f1 = (float(v) for v in precision_recall_f1(*np.sum(counts, axis=0)))
-    print(f"  F1 {f1:.3f}, precision {precision:.3f}, recall {recall:.3f} at threshold {detector.threshold:.3f}")
-    if best_oracle:
-        print(f"  oracle that knows the clutter, at its best threshold: F1 {_best(best_oracle):.3f}")
-    for stratum in recall_by(np.concatenate(length), np.concatenate(is_found), LENGTH_EDGES_M):
-        share = stratum.recall
-        span = f"{stratum.low:g}-{stratum.high:g} m"
-        print(f"  recall {span:<12}{share.share:.3f} ({share.low:.3f}-{share.high:.3f}) of {share.n}")
-    for name, mask in (("near shore", np.concatenate(shore)), ("open sea", ~np.concatenate(shore))):
-        mine = np.concatenate(is_found)[mask & (np.concatenate(length) >= 40.0)]
-        print(f"  recall from 40 m, {name}: {mine.mean():.3f} of {len(mine)}" if len(mine) else f"  no ships {name}")
-    said, true = np.concatenate(said_m), np.concatenate(true_m)
-    error = np.concatenate(axis_error)[true >= 60.0]
-    cover = interval_coverage(np.concatenate(low_m), np.concatenate(high_m), true)
-    print(
-        f"  length accuracy {length_accuracy(said, true):.3f}, median axis error from 60 m {np.median(error):.1f} deg"
-    )
-    print(f"  90 % length intervals hold {cover.share:.3f} ({cover.low:.3f}-{cover.high:.3f}) of {cover.n}")
-    chances, truths = np.concatenate(probability), np.concatenate(is_true)
-    print(
-        f"  expected calibration error {expected_calibration_error(chances, truths):.4f} of {len(chances)} detections"
-    )
-
-
-def _matched(row: FloatArray, col: FloatArray, sea: Sea) -> Matching:
-    apart = np.hypot(row[:, None] - sea.row, col[:, None] - sea.col) * sea.pixel_m
-    return match_distances(apart, tolerance_m=TOLERANCE_M)
-
-
-def _near_other(row: FloatArray, col: FloatArray, sea: Sea) -> NDArray[np.bool_]:
-    apart = np.hypot(row[:, None] - sea.other_row, col[:, None] - sea.other_col) * sea.pixel_m
-    return np.asarray((apart < NEAR_OTHER_M).any(axis=1))
-
-
-def _best(oracle: list[tuple[FloatArray, NDArray[np.bool_], int]]) -> float:
-    score, is_true = np.concatenate([o[0] for o in oracle]), np.concatenate([o[1] for o in oracle])
-    return best_threshold(score, is_true, sum(o[2] for o in oracle))[1]
 
 
 def main() -> int:
@@ -233,15 +188,20 @@ def main() -> int:
     fold.add_argument("--data", type=Path, required=True, help="folder of the training data")
     fold.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs fold-0 to fold-4")
     fold.set_defaults(run=folds)
-    sea = commands.add_parser("seas", help="both simulators")
+    port = commands.add_parser("ports", help="sen2ships, one port left out at a time")
+    port.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    port.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs port-0 to port-7")
+    port.add_argument("--out", type=Path, default=Path("runs/ports"), help="folder for the sheets")
+    port.set_defaults(run=ports)
+    sea = commands.add_parser("irish-sea", help="a real pass without labels")
+    sea.add_argument("--data", type=Path, required=True, help="folder of the training data")
     sea.add_argument("--weights", type=Path, help="default: the shipped ones")
-    sea.add_argument("--scenes", type=int, default=64)
-    sea.add_argument("--side-px", type=int, default=1024)
-    sea.set_defaults(run=seas)
+    sea.add_argument("--out", type=Path, default=Path("runs/irish_sea"), help="folder for the sheet")
+    sea.set_defaults(run=irish_sea)
     args = parser.parse_args()
     try:
         args.run(args)
-    except ModelError as error:
+    except (ImageryError, ModelError) as error:
         print(f"campaign_vessel: {error}", file=sys.stderr)
         return 2
     return 0

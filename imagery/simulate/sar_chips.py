@@ -116,6 +116,7 @@ def vessel_chip(
     shape_hw: tuple[int, int] = (256, 256),
     pixel_size_m: float | None = None,
     kind: str | None = None,
+    crowding: float = 1.0,
 ) -> VesselChip:
     """Draw a chip.
 
@@ -124,6 +125,7 @@ def vessel_chip(
         shape_hw: rows and columns, at least 16 each; density of what is in it does not depend on them.
         pixel_size_m: 10 to 40 m; None draws it, mostly 10 m.
         kind: key of `KINDS`; None draws it.
+        crowding: share of the ships that there would be: chips hold many times more than real seas.
 
     Returns:
         The chip.
@@ -131,7 +133,7 @@ def vessel_chip(
     Raises:
         ValueError: a size, seed or kind that cannot be.
     """
-    _check(seed, shape_hw, pixel_size_m, kind)
+    _check(seed, shape_hw, pixel_size_m, kind, crowding)
     rng = rng_for(seed, "vessel-chip")
     share = np.array([often for often, _ in KINDS.values()])
     drawn = str(rng.choice(list(KINDS), p=share / share.sum()))
@@ -140,7 +142,7 @@ def vessel_chip(
     shore, height = _shore(look, rng, theme)
     mean = mean_sea(look, sea, rng)
     _add_cover(mean, look, rng, theme, shore)
-    targets = _targets(look, rng, theme, shore)
+    targets = _targets(look, rng, theme, shore, crowding)
     wakes = draw_wakes(mean, look, rng, targets, sea.wind_m_s)
     if height is not None:
         paint_ground(mean, shore, height, look, rng)
@@ -169,7 +171,7 @@ def vessel_chip(
     )
 
 
-def _check(seed: int, shape_hw: tuple[int, int], pixel_size_m: float | None, kind: str | None) -> None:
+def _check(seed: int, shape_hw: tuple[int, int], pixel_size_m: float | None, kind: str | None, crowding: float) -> None:
     if seed < 0:
         raise ValueError(f"a chip's seed must be >= 0, got {seed}")
     if min(shape_hw) < LEAST_PX:
@@ -178,6 +180,8 @@ def _check(seed: int, shape_hw: tuple[int, int], pixel_size_m: float | None, kin
         raise ValueError(f"a chip's pixels must measure 10 to 40 m, got {pixel_size_m}")
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no chips of kind {kind!r}; there are {', '.join(KINDS)}")
+    if not 0.0 <= crowding <= 1.0:
+        raise ValueError(f"crowding must be a share from 0 to 1, got {crowding}")
 
 
 def _shore(look: Look, rng: np.random.Generator, theme: str) -> tuple[Shore, Field | None]:
@@ -203,15 +207,16 @@ def _add_nuisances(mean: Field, look: Look, rng: np.random.Generator, theme: str
         add_land_ghosts(mean, look, rng)
 
 
-def _targets(look: Look, rng: np.random.Generator, theme: str, shore: Shore) -> list[Target]:
+def _targets(look: Look, rng: np.random.Generator, theme: str, shore: Shore, crowding: float) -> list[Target]:
     """Everything to paint that has a label, strongest causes first, then their ghosts."""
     area = look.shape_hw[0] * look.shape_hw[1] * (look.pixel_size_m / CHIP_M) ** 2
     empty = area < 4.0 and rng.random() < EMPTY_SHARE
     groups = 0.0 if empty else KINDS[theme][1] * area
     # Larger pixels would fill with ships: no more than a few times as many.
-    groups *= min(1.0, (20.0 / look.pixel_size_m) ** 1.5)
+    groups *= min(1.0, (20.0 / look.pixel_size_m) ** 1.5) * crowding
     targets = at_sea(look, rng, shore, groups, crowd=CROWD.get(theme, CROWD_ELSEWHERE))
-    targets += at_berth(look, rng, shore)
+    berthed = at_berth(look, rng, shore)
+    targets += berthed if crowding == 1.0 else [t for t in berthed if rng.random() < crowding]
     targets += structures(look, rng, shore, theme)
     sources = [t for t in targets if float(t.echo.rcs_m2.sum()) > GHOST_FROM_M2]
     targets += [ghost_of(look, rng, source, order) for source in sources for order in (-1, 1)]
