@@ -45,11 +45,23 @@ class DetectorName(StrEnum):
     """Detectors; auto takes the one that fits the scene."""
 
     AUTO = "auto"
+    CNN = "cnn"
     CFAR_TRIMMED = "cfar-trimmed"
     CFAR_K = "cfar-k"
     CFAR_GAMMA = "cfar-gamma"
     CFAR_G0 = "cfar-g0"
     BRIGHT_TARGET = "bright-target"
+
+
+class EngineName(StrEnum):
+    """What runs the network; fastest takes the first that is installed, see offing doctor."""
+
+    TORCH = "torch"
+    TORCH_BF16 = "torch-bf16"
+    OPENVINO = "openvino"
+    OPENVINO_BF16 = "openvino-bf16"
+    CUDA = "cuda"
+    FASTEST = "fastest"
 
 
 Area = Annotated[str, typer.Argument(help="A shipped area (haeju, west_sea, zhoushan, busan) or a TOML file.")]
@@ -164,6 +176,10 @@ def detect(
     ],
     out: Annotated[Path | None, typer.Option(help="GeoJSON to write; default FILE.detections.geojson here.")] = None,
     detector: Annotated[DetectorName, typer.Option(help="Which detector.")] = DetectorName.AUTO,
+    engine: Annotated[EngineName, typer.Option(help="What runs the network of the detector cnn.")] = EngineName.TORCH,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Radar: the network skips what a loose CFAR finds to be empty sea.")
+    ] = False,
     unit: Annotated[UnitName | None, typer.Option(help="Unit of the pixels, where the file does not tell.")] = None,
     bands: Annotated[
         str | None,
@@ -179,6 +195,7 @@ def detect(
     with one_sentence_errors():
         from imagery.hints import Hints
         from offing.detect_file import detect_file
+        from offing.detectors import DetectorChoice
 
         hints = Hints(
             unit=unit.value if unit else None,
@@ -188,7 +205,8 @@ def detect(
         )
         target = out or Path(f"{file.stem}.detections.geojson")
         with progress_bar("tiles") as tick:
-            result = detect_file(file, target, detector.value, lambda done, total: tick("", done, total), hints)
+            asked = DetectorChoice(name=detector.value, engine=engine.value, cascade=cascade)
+            result = detect_file(file, target, asked, lambda done, total: tick("", done, total), hints)
         _say(result.as_dict() if as_json else result.as_text())
 
 

@@ -22,7 +22,7 @@ from imagery.surface import SurfaceMap, map_surface
 from models.detections import Detections
 from models.detector import detect, testable
 from models.errors import NoWaterError
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from offing.errors import ConfigError, OutputError
 from offing.pixel_results import in_pixels, pixel_columns, write_pixel_geojson
 from offing.results import write_geojson
@@ -96,7 +96,7 @@ class FileResult:
 def detect_file(
     path: Path,
     out: Path,
-    detector: str,
+    detector: DetectorChoice,
     progress: Callable[[int, int], None] | None = None,
     hints: Hints | None = None,
 ) -> FileResult:
@@ -105,7 +105,7 @@ def detect_file(
     Args:
         path: radar or optical GeoTIFF, COG or other raster; or a SAFE product, as a folder or a zip.
         out: GeoJSON to write, as a whole or not at all.
-        detector: see `offing.detectors.DETECTORS`.
+        detector: which, and how it runs.
         progress: called with (tiles done, tiles in all).
         hints: what the user says of a raster that does not say it itself.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from imagery.scene import Scene
@@ -17,30 +18,40 @@ DETECTORS = ("auto", "cnn", "cfar-k", "cfar-gamma", "cfar-g0", "cfar-trimmed", "
 FALSE_ALARM_RATE = 1e-7
 
 
-def make_detector(name: str, scene: Scene) -> PixelDetector | SceneDetector:
-    """A detector for a scene.
+@dataclass(frozen=True, kw_only=True)
+class DetectorChoice:
+    """Which detector, and how it runs.
 
-    Args:
+    Attributes:
         name: one of `DETECTORS`; ``cnn`` is the network with the weights for such scenes; ``auto`` is the network for
             8-bit radar chips, cfar-trimmed for other radar and bright-target for optical scenes.
-        scene: the scene it is for.
+        engine: of the network, see `models.vessel.engines`.
+        cascade: the network skips what a loose CFAR finds to be empty radar sea, see `models.vessel.cascade`.
+    """
 
-    Returns:
-        The detector.
+    name: str = "auto"
+    engine: str = "torch"
+    cascade: bool = False
+
+
+def make_detector(choice: DetectorChoice, scene: Scene) -> PixelDetector | SceneDetector:
+    """A detector for a scene.
 
     Raises:
-        DetectorError: if there is no such detector.
+        DetectorError: if there is no such detector, or it has no engine and no cascade to choose.
         WeightsError: if there are no weights for such scenes.
     """
+    name = _best_for(scene) if choice.name == "auto" else choice.name
     if name not in DETECTORS:
         raise DetectorError(f"there is no detector {name!r}; use one of {', '.join(DETECTORS)}")
-    if name == "auto":
-        name = _best_for(scene)
     if name == "cnn":
         from models.vessel.detector import load_detector
         from models.vessel.search import VesselSearch
 
-        return VesselSearch(detector=load_detector(None, _weights_for(scene)))
+        detector = load_detector(None, _weights_for(scene))
+        return VesselSearch(detector=detector, engine=choice.engine, cascade=choice.cascade)
+    if choice.engine != "torch" or choice.cascade:
+        raise DetectorError(f"{name} has no engine and no cascade; leave them out, or take the detector cnn")
     if name == "bright-target":
         return BrightTarget()
     clutter: dict[str, Literal["gamma", "k", "g0"]] = {"cfar-gamma": "gamma", "cfar-g0": "g0"}

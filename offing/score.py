@@ -25,7 +25,7 @@ from offing.ais.cross_check import cross_check
 from offing.ais.schema import AisData
 from offing.ais.verdict import CrossCheck, VesselTable
 from offing.areas import AreaConfig, Period, search_bounds
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from offing.persistence import fixed_places
 from offing.sources import check_found, is_remote, open_land, open_source, skipped_by
 from offing.status import DetectionStatus
@@ -201,7 +201,9 @@ def score_look(
     """
     area, scene, before = settings.config.area, look.scene, [other.look for other in earlier]
     try:
-        found = detect(scene, make_detector("auto", scene), look.surface, land, region=region, workers=settings.workers)
+        found = detect(
+            scene, make_detector(DetectorChoice(), scene), look.surface, land, region=region, workers=settings.workers
+        )
     except NoWaterError as error:
         look = Look(scene=scene, surface=look.surface.unseen())
         found = Found(detections=Detections.empty(), notes=(f"not observed: {error}",))

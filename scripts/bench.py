@@ -42,7 +42,7 @@ from imagery.surface import map_surface
 from models import clutter as cl
 from models.cfar import CfarConfig, cfar, cfar_table
 from models.detector import detect
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 
 Report = dict[str, Any]
 
@@ -219,7 +219,7 @@ def detect_one(path: Path, threads: int) -> Report:
     start = time.perf_counter()
     surface = map_surface(scene, land)
     mapped = time.perf_counter()
-    found = detect(scene, make_detector("auto", scene), surface, land, workers=threads)
+    found = detect(scene, make_detector(DetectorChoice(name="cfar-trimmed"), scene), surface, land, workers=threads)
     return {
         "detections": len(found.detections),
         "seconds_surface": round(mapped - start, 1),

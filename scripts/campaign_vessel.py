@@ -33,9 +33,9 @@ from imagery.geometry import pixel_size_m
 from imagery.geotiff import open_geotiff
 from imagery.land import osm_land
 from imagery.surface import SOUGHT, map_surface
+from models.chip_detections import ChipDetections
 from models.detector import detect
 from models.errors import ModelError
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.chips import Scores, score_chips
 from models.metrics.coco import CocoImage, read_coco
 from models.metrics.outlines import oriented_size

@@ -42,9 +42,9 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from imagery.errors import ImageryError
 from imagery.files import replacing
+from models.chip_detections import ChipDetections
 from models.errors import ModelError, TrainingError
 from models.metrics.average_precision import MAX_DETECTIONS
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.chips import Scores, match_chip, score_chips
 from models.metrics.coco import CocoImage, CocoTruth, read_coco, results_entries
 from models.metrics.matching import best_threshold

@@ -34,10 +34,10 @@ from imagery.geometry import jacobian_m
 from imagery.geotiff import open_geotiff
 from imagery.scene import Scene
 from imagery.surface import map_surface
+from models.chip_cfar import CHIP_CFAR, TUNING_RATES, find_with_cfar
+from models.chip_detections import ChipDetections
 from models.detector import detect
 from models.errors import DetectorError, ModelError
-from models.metrics.chip_cfar import CHIP_CFAR, TUNING_RATES, find_with_cfar
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.chips import Scores, ShapeScores, match_chip, score_chips
 from models.metrics.coco import CocoImage, CocoTruth, read_coco, read_results, results_entries
 from models.metrics.errors import TruthError

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from models.chip_detections import ChipDetections
 from models.errors import TrainingError
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.coco import read_coco
 from models.train.images import Crop
 from models.vessel.hulls import Hulls

@@ -10,7 +10,7 @@ from models.detector import detect
 from models.errors import DetectorError
 from models.sar_cfar import SarCfar
 from offing.areas import Period
-from offing.detectors import DETECTORS, make_detector
+from offing.detectors import DETECTORS, DetectorChoice, make_detector
 from tests.support import UTM, scene_of_array
 
 GRID = Grid.from_crs("EPSG:32651", UTM, (700, 900))
@@ -34,7 +34,7 @@ def with_ships(data, ships=SHIPS, level=2.0):
 def find(data, kind="cfar-trimmed", *, region=None, **options):
     scene = scene_of_array(GRID, data, bands=("vv", "vh")[: len(data)])
     return detect(
-        scene, make_detector(kind, scene), map_surface(scene, None), None, region=region, **options
+        scene, make_detector(DetectorChoice(name=kind), scene), map_surface(scene, None), None, region=region, **options
     ).detections
 
 
@@ -82,7 +82,7 @@ def season():
 @pytest.fixture(scope="module")
 def whole(season):
     scene, land, surface = season
-    return detect(scene, make_detector("auto", scene), surface, land, tile_px=4096).detections
+    return detect(scene, make_detector(DetectorChoice(), scene), surface, land, tile_px=4096).detections
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,13 @@ def whole(season):
 def test_tiles_origin_and_workers_do_not_matter(season, whole, tile_px, origin, workers):
     scene, land, surface = season
     cut = detect(
-        scene, make_detector("auto", scene), surface, land, tile_px=tile_px, tile_origin=origin, workers=workers
+        scene,
+        make_detector(DetectorChoice(), scene),
+        surface,
+        land,
+        tile_px=tile_px,
+        tile_origin=origin,
+        workers=workers,
     ).detections
     assert len(whole) > 20
     for name in whole.columns():
@@ -109,7 +115,7 @@ def test_tiles_origin_and_workers_do_not_matter(season, whole, tile_px, origin, 
 def test_a_region_gives_the_same_objects(season, whole):
     scene, land, surface = season
     region = Window(row=300, col=400, height=900, width=800)
-    part = detect(scene, make_detector("auto", scene), surface, land, region=region).detections
+    part = detect(scene, make_detector(DetectorChoice(), scene), surface, land, region=region).detections
     inside = (whole.row >= 299.5) & (whole.row < 1199.5) & (whole.col >= 399.5) & (whole.col < 1199.5)
     assert inside.sum() >= 5
     np.testing.assert_array_equal(part.id, whole.take(inside).id)
@@ -146,7 +152,7 @@ def test_clipped_water_gives_no_storm_of_alarms():
     assert (clipped == floor).mean() > 0.7
     clipped[0, 200:202, 200:210] = 1.5
     scene = scene_of_array(GRID, clipped, clip_value=float(floor))
-    found = detect(scene, make_detector("auto", scene), map_surface(scene, None), None).detections
+    found = detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, None), None).detections
     assert np.hypot(found.row - 200.5, found.col - 204.5).min() < 3
     assert len(found) <= 3
 
@@ -155,7 +161,7 @@ def test_what_is_larger_than_any_ship_is_set_aside_aloud():
     data = sea(bands=1)
     data[0, 100:400, 300:303] = 2.0  # a causeway of 3 km
     scene = scene_of_array(GRID, data)
-    found = detect(scene, make_detector("auto", scene), map_surface(scene, None), None)
+    found = detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, None), None)
     assert len(found.detections) == 0
     assert "larger than any ship" in found.notes[0]
 
@@ -164,9 +170,9 @@ def test_refusals():
     nothing = np.full((1, *GRID.shape_hw), np.nan, np.float32)
     scene = scene_of_array(GRID, nothing)
     with pytest.raises(DetectorError, match="no open water"):
-        detect(scene, make_detector("auto", scene), map_surface(scene, None), None)
+        detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, None), None)
     with pytest.raises(DetectorError, match="no detector"):
-        make_detector("yolo", scene)
+        make_detector(DetectorChoice(name="yolo"), scene)
     with pytest.raises(DetectorError, match="not prepared"):
         SarCfar(kind="x", config=CfarConfig()).hot(scene, scene.read(), np.zeros(GRID.shape_hw, np.uint8))
 

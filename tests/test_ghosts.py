@@ -19,7 +19,7 @@ from imagery.surface import map_surface
 from imagery.tie_points import TiePointAcquisition
 from models.detector import detect
 from models.ghosts import IW_PRF_HZ, Echoes, ambiguity_m, ghosts, land_echoes, subswath_weights
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from tests.support import UTM, scene_of_array
 
 GEOD = Geod(ellps="WGS84")
@@ -424,10 +424,10 @@ def test_open_sea_costs_no_reading():
 
 def test_the_detector_flags_the_ghost_of_a_town():
     scene, land, surface = coast_scene()
-    found = detect(scene, make_detector("auto", scene), surface, land)
+    found = detect(scene, make_detector(DetectorChoice(), scene), surface, land)
     assert found.detections.kind.tolist() == ["ghost"]
     plain, land, surface = coast_scene(town=0.1)
-    alone = detect(plain, make_detector("auto", plain), surface, land)
+    alone = detect(plain, make_detector(DetectorChoice(), plain), surface, land)
     assert alone.detections.kind.tolist() == ["vessel"]
 
 
@@ -435,7 +435,7 @@ def test_a_source_outside_the_region_is_looked_for():
     scene, _, _ = coast_scene(land=False)
     region = Window(row=500, col=0, height=400, width=300)
     surface = map_surface(scene, None, region)
-    found = detect(scene, make_detector("auto", scene), surface, None, region=region)
+    found = detect(scene, make_detector(DetectorChoice(), scene), surface, None, region=region)
     assert found.detections.kind.tolist() == ["ghost"]
 
 

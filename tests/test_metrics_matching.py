@@ -5,7 +5,7 @@ import pytest
 import shapely
 from scipy.spatial.distance import cdist
 
-from models.metrics.chip_detections import ChipDetections
+from models.chip_detections import ChipDetections
 from models.metrics.matching import (
     best_threshold,
     match_centres,

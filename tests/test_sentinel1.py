@@ -25,7 +25,7 @@ from imagery.surface import map_surface
 from imagery.thermal_noise import with_thermal_noise
 from imagery.tie_points import TiePointAcquisition, orbit_at, read_tie_points
 from models.detector import detect
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from tests.safe_builder import (
     LOOKS,
     RadarModel,
@@ -190,7 +190,7 @@ def test_detectors_get_speckle_of_known_looks_when_the_noise_is_put_back(sea, tm
     np.testing.assert_allclose(looks, LOOKS, rtol=0.1)
     region = Window(row=row, col=col, height=side, width=side)
     part = scene_of_array(scene.geometry.crop(region), noisy.read(region).data, bands=scene.bands)
-    found = detect(part, make_detector("auto", part), map_surface(part, None), None, workers=2)
+    found = detect(part, make_detector(DetectorChoice(), part), map_surface(part, None), None, workers=2)
     lon, lat = found.detections.lon, found.detections.lat
     near = [np.hypot(*offset_m(b.lon, b.lat, lon, lat)).min() < 60 for b in boats]
     assert sum(near) >= 73  # nine in ten

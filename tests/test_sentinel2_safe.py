@@ -21,7 +21,7 @@ from imagery.products.xml import parse_xml
 from imagery.sensors import SENTINEL2_L1C, SENTINEL2_L2A, is_ancillary, measured_bands
 from imagery.surface import map_surface
 from models.detector import detect
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from tests.sentinel2_builder import NODES, SIDE_PX, Safe, angles_text, plane, write_manifest, zipped
 
 ANGLES = ("sun_zenith_deg", "sun_azimuth_deg", "view_zenith_deg", "view_azimuth_deg")
@@ -599,7 +599,7 @@ def sea_with_a_ship():
 def test_the_detector_finds_a_ship_and_is_not_disturbed_by_extra_bands(tmp_path, class_there):
     scl = np.full((SIDE_PX // 2, SIDE_PX // 2), class_there, np.uint8)
     scene = open_sentinel2_safe(Safe(numbers=sea_with_a_ship(), scl=scl).write(tmp_path))
-    found = detect(scene, make_detector("auto", scene), map_surface(scene, None), None)
+    found = detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, None), None)
     assert len(found.detections) == 1
     assert found.detections.row[0] == pytest.approx(300.5, abs=0.5)
     assert found.detections.col[0] == pytest.approx(406.5, abs=0.5)

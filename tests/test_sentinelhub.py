@@ -48,7 +48,7 @@ from imagery.surface import map_surface
 from imagery.thermal_noise import with_thermal_noise
 from imagery.utm_tiles import UtmZone
 from models.detector import detect
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 from tests.fetcher_contract import check_fetcher
 from tests.safe_builder import RadarModel, SafeProduct, Ship, digital_numbers, lut_at, noise_at, paint
 from tests.servers.sentinelhub import (
@@ -1182,7 +1182,7 @@ def noisy_sea(real_data):
 
 def boats_found(scene, boats):
     """How many of the boats a detector finds, and how many objects it reports."""
-    found = detect(scene, make_detector("auto", scene), map_surface(scene, None), None, workers=2).detections
+    found = detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, None), None, workers=2).detections
     near = [np.hypot(*offset_m(b.lon, b.lat, found.lon, found.lat)).min(initial=np.inf) < 60 for b in boats]
     return sum(near), len(found.lon)
 

@@ -9,11 +9,13 @@ from pyproj import Geod, Transformer
 
 from imagery.geometry import Grid, Window
 from imagery.sensors import SENTINEL1_IW_GRD, SENTINEL2
+from imagery.surface import map_surface
 from models.errors import WeightsError
 from models.vessel import search as module
 from models.vessel.calibration import Calibration
 from models.vessel.decode import Peaks
 from models.vessel.detector import VesselDetector
+from models.vessel.engines import EngineStatus
 from models.vessel.inputs import InputCurve
 from models.vessel.network import NetworkConfig, VesselNet
 from models.vessel.search import LEAST_PROBABILITY, VesselSearch
@@ -243,3 +245,73 @@ def test_rows_come_in_the_order_that_every_detector_gives(monkeypatch):
     peaks = peaks_of((22.4, 60, 3, 9, 3, 0), (21.9, 90, 3, 9, 3, 0), (21.9, 20, 3, 9, 3, 0))
     found = described(monkeypatch, peaks, radar())
     assert list(zip(found.row, found.col, strict=True)) == sorted(zip(found.row, found.col, strict=True))
+
+
+class Coast:
+    """Land everywhere west of a longitude: distances are made up."""
+
+    def __init__(self, lon):
+        self.lon = lon
+
+    def shore_distance_m(self, lon, lat):
+        return np.where(np.asarray(lon) < self.lon, 100.0, 9000.0)
+
+
+def test_near_the_shore_the_shores_calibration_counts_and_without_land_that_of_all(monkeypatch):
+    peaks = peaks_of((40, 20, 1.0, 9, 3, 0), (40, 90, 1.0, 9, 3, 0))
+    scene = radar()
+    levels = {"all": 0.5, "shore": 0.3, "offshore": 0.7}
+    made = detector()
+    flat = Calibration(
+        temperature=1.0, curves={n: ((0.0, 1.0), (p, p)) for n, p in levels.items()}, length_factor=2.0, n=9
+    )
+    made = replace(made, record=replace(made.record, calibration=flat))
+
+    def peaks_of_scene(scene, *args, work, **kwargs):
+        work.whole_px = 1
+        return peaks
+
+    monkeypatch.setattr(module, "scene_peaks", peaks_of_scene)
+    look = VesselSearch(detector=made)
+    middle = float(scene.geometry.lonlat(40.0, 55.0)[0])
+    assert look.find(scene, Sea(SHAPE), Coast(middle)).detections.probability.tolist() == [0.3, 0.7]
+    assert look.find(scene, Sea(SHAPE), None).detections.probability.tolist() == [0.5, 0.5]
+
+
+def test_contrasts_do_not_depend_on_what_else_is_looked_at(monkeypatch):
+    shape_hw = (600, 560)
+    rng = np.random.default_rng(2)
+    places = [(int(r), int(c)) for r, c in rng.integers(0, 560, (40, 2))]
+    scene = radar(shape_hw=shape_hw, ships=places[::2])
+    rows = [(r + 0.3, c - 0.2, 3, 9, 3, 0) for r, c in places]
+    together = described(monkeypatch, peaks_of(*rows), scene)
+    alone = [described(monkeypatch, peaks_of(row), scene).contrast_db[0] for row in sorted(rows)]
+    np.testing.assert_array_equal(together.contrast_db, alone)
+
+
+def test_the_name_says_what_runs_the_network(monkeypatch):
+    made = detector()
+    assert VesselSearch(detector=made).name == "cnn-made-up:01234567"
+    assert VesselSearch(detector=made, cascade=True).name == "cnn-made-up:01234567:cascade"
+    monkeypatch.setattr("models.vessel.engines.status", lambda name: EngineStatus(name, name == "openvino", ""))
+    assert VesselSearch(detector=made, engine="fastest", cascade=True).name == "cnn-made-up:01234567:openvino:cascade"
+
+
+def test_a_cascade_asks_the_sieve_and_finds_the_ship(monkeypatch):
+    monkeypatch.setattr(module, "make_engine", lambda name, net: PlainEngine())
+    asked = []
+    whole = module.scene_peaks
+
+    def seen(*args, sieve, **kwargs):
+        asked.append(sieve)
+        return whole(*args, sieve=sieve, **kwargs)
+
+    monkeypatch.setattr(module, "scene_peaks", seen)
+    data = np.random.default_rng(0).gamma(4.4, 0.01 / 4.4, (2, 512, 512))
+    data[:, 200:203, 300:303] = 5.0
+    square = Grid.from_crs("EPSG:32651", Affine(10.0, 0, 500_000, 0, -10.0, 4_200_000), (512, 512))
+    scene = scene_of_array(square, data, bands=("vv", "vh"), sensor=SENTINEL1_IW_GRD)
+    VesselSearch(detector=detector(), cascade=True).find(scene, map_surface(scene, None), None)
+    VesselSearch(detector=detector()).find(scene, Sea((512, 512)), None)
+    assert asked[0] is not None
+    assert asked[1] is None

@@ -9,6 +9,7 @@ import numpy as np
 from imagery.geometry import FloatArray
 from imagery.simulate.fields import LOOK_WEIGHTS, SPECKLE_PSF_PX, Field
 from imagery.simulate.ground import PIXEL_M, View
+from imagery.simulate.sar_look import PRF_HZ, WAVELENGTH_M
 from imagery.simulate.seeding import rng_for
 from imagery.simulate.truth import SceneTruth
 
@@ -20,8 +21,9 @@ RCS_FACTOR, RCS_POWER, RCS_SD_DB = 0.08, 7.0 / 3.0, 5.0
 # share of 25 m boats seen near the half that AIS-matched real scenes give).
 SMALL_HULL_DB, SMALL_HULL_M = 14.0, (15.0, 40.0)
 VH_BELOW_DB = (6.0, 10.0)
-# Azimuth ambiguities: wavelength 5.547 cm, PRF 1717 Hz (Sentinel-1 IW1), this far below the ship, smeared.
-WAVELENGTH_M, PRF_HZ = 0.05547, 1717.13
+# Azimuth ambiguities: this far below the ship, smeared. Incidence where one subswath's data gives way to the next's
+# (annotation of real products).
+SUBSWATH_JOINTS_DEG = (36.42, 41.73)
 GHOST_DB, GHOST_PSF_PX = -25.0, 1.6
 GHOST_FROM_M2 = 3000.0  # weaker ships leave no ghost above the sea
 SMEAR_S = 0.25  # along-track blur of a moving ship, metres per m/s (look-to-look motion and acceleration)
@@ -111,7 +113,8 @@ def _ship(view: View, truth: SceneTruth, number: int, place: tuple[float, float]
 def _ghosts(view: View, target: Target, lon: float, lat: float) -> list[Target]:
     """First azimuth ambiguities fore and aft of a bright ship."""
     sample = view.acquisition.at_lonlat(lon, lat)
-    away_m = WAVELENGTH_M * float(sample.slant_range_m) * PRF_HZ / (2.0 * view.orbit.speed_m_s)
+    prf_hz = PRF_HZ[int(np.searchsorted(SUBSWATH_JOINTS_DEG, float(sample.incidence_deg)))]
+    away_m = WAVELENGTH_M * float(sample.slant_range_m) * prf_hz / (2.0 * view.orbit.speed_m_s)
     flight = np.radians(view.orbit.heading_deg)
     d_row, d_col = view.ground.pixels_per_m @ [away_m * np.sin(flight), away_m * np.cos(flight)]
     rcs_m2 = target.rcs_m2 * 10.0 ** (0.1 * GHOST_DB)

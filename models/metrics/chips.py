@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.chip_detections import ChipDetections
 from models.metrics.average_precision import ImageBoxes, match_boxes
 from models.metrics.bootstrap import Interval, detection_intervals, resample_weights
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.coco import CocoImage
 from models.metrics.matching import Matching, match_centres, precision_recall_f1
 from models.metrics.outlines import oriented_size

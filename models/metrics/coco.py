@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.chip_detections import ChipDetections
+from models.chip_detections import ChipDetections
 from models.metrics.errors import TruthError
 from models.metrics.outlines import Outline, PixelOutline, PolygonOutline
 

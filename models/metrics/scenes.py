@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagery.geometry import Geometry, jacobian_m, offset_m
+from models.chip_detections import ChipDetections
 from models.detections import Detections
 from models.metrics.average_precision import BoxMatches, ImageBoxes, average_precision_of_points, match_boxes
 from models.metrics.bootstrap import detection_intervals, resample_weights
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.chips import Scores, ShapeScores
 from models.metrics.matching import (
     Matching,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.metrics.chip_detections import ChipDetections
+from models.chip_detections import ChipDetections
 from models.vessel.decode import LEAST_LOGIT, Peaks, merge, peaks
 from models.vessel.detector import VesselDetector
 from models.vessel.hulls import half_extents

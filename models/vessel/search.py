@@ -22,11 +22,11 @@ from models.errors import NoWaterError, WeightsError
 from models.ghosts import Echoes, ghosts, land_echoes
 from models.vessel.bands import check_fits
 from models.vessel.calibration import EVERYWHERE, OFFSHORE, SHORE, Calibration
-from models.vessel.cascade import Work
+from models.vessel.cascade import Sieve, Work
 from models.vessel.decode import LEAST_LOGIT, Peaks
 from models.vessel.detectability import NEAR_SHORE_M
 from models.vessel.detector import VesselDetector
-from models.vessel.engines import DEFAULT, make_engine
+from models.vessel.engines import DEFAULT, engine_of, make_engine
 from models.vessel.network import CLASSES
 from models.vessel.scene import TILE_PX, scene_peaks
 from models.vessel.symmetry import SymmetricEngine
@@ -48,15 +48,20 @@ class VesselSearch:
     Attributes:
         detector: the network and its record.
         engine: see `models.vessel.engines.make_engine`.
+        cascade: skip what a loose CFAR finds to be empty radar sea, see `models.vessel.cascade`.
     """
 
     detector: VesselDetector
     engine: str = DEFAULT
+    cascade: bool = False
 
     @property
     def name(self) -> str:
         """Name with everything the result depends on."""
-        return self.detector.name if self.engine == DEFAULT else f"{self.detector.name}:{self.engine}"
+        engine = engine_of(self.engine)
+        return ":".join(
+            (self.detector.name, *(() if engine == DEFAULT else (engine,)), *(("cascade",) if self.cascade else ()))
+        )
 
     def find(
         self,
@@ -75,6 +80,7 @@ class VesselSearch:
         Raises:
             WeightsError: if the scene's unit, bands or pixel size are not what the network was trained on.
             NoWaterError: if the scene shows no water to seek in.
+            DetectorError: if a cascade is asked for and cannot judge such a scene, or the engine is not to be had.
         """
         record = self.detector.record
         check_fits(scene, record.curve)
@@ -94,6 +100,7 @@ class VesselSearch:
                 region=region,
                 tile_px=tile_px or TILE_PX,
                 tile_origin=tile_origin,
+                sieve=Sieve.prepare(scene, surface) if self.cascade else None,
                 work=work,
                 progress=progress,
             )

@@ -104,6 +104,11 @@ def status(name: str) -> EngineStatus:
     return EngineStatus(name, not lacking, lacking or _WHAT[name])
 
 
+def engine_of(name: str) -> str:
+    """One of `NAMES`: the name itself, or what `FASTEST` stands for on this machine."""
+    return next(each for each in _BY_SPEED if status(each).available) if name == FASTEST else name
+
+
 def make_engine(name: str, net: VesselNet) -> Engine:
     """The network in an engine.
 
@@ -114,8 +119,7 @@ def make_engine(name: str, net: VesselNet) -> Engine:
     Raises:
         DetectorError: if there is no such engine, or this machine cannot run it; the sentence says why.
     """
-    if name == FASTEST:
-        name = next(each for each in _BY_SPEED if status(each).available)
+    name = engine_of(name)
     found = status(name)
     if not found.available:
         raise DetectorError(f"engine {name} cannot run here: {found.why}; {DEFAULT} always can")

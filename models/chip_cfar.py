@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.cfar import CfarConfig, alarm_margin
+from models.chip_detections import ChipDetections
 from models.clutter import Clutter
 from models.errors import DetectorError
-from models.metrics.chip_detections import ChipDetections
 from models.metrics.outlines import oriented_size
 
 _EIGHT = np.ones((3, 3), bool)
