@@ -13,6 +13,8 @@ CONFIGS = {
     "iw": NetworkConfig(inputs=4, widths=(32, 64, 96), blocks=(1, 2, 2)),
     "many blocks": NetworkConfig(inputs=2, widths=(6, 8, 8), blocks=(2, 1, 2)),
     "shallow": NetworkConfig(inputs=2, widths=(6, 8), blocks=(1, 2)),
+    "coarse": NetworkConfig(inputs=2, widths=(6, 8), blocks=(1, 1), pixel_px=2),
+    "coarser": NetworkConfig(inputs=2, widths=(6, 8), blocks=(2, 1), pixel_px=3),
     "deep": NetworkConfig(inputs=2, widths=(3, 4, 5, 6), blocks=(1, 1, 1, 1)),
 }
 
@@ -66,7 +68,7 @@ def test_an_input_beyond_the_halo_changes_no_bit_and_one_within_does():
 
 def test_nothing_in_it_looks_at_more_than_its_neighbourhood():
     kinds = {type(m) for m in VesselNet(SMALL).modules() if not list(m.children())}
-    assert kinds == {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.PixelShuffle}
+    assert kinds == {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.PixelShuffle, nn.AvgPool2d}
 
 
 def test_all_channels_come_out_at_a_stride_of_two():

@@ -129,11 +129,11 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     else:
         fit, held_out = fold.without(images)
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
-    source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.6, land_factor=10.0)
+    source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.8, land_factor=6.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
-    network = NetworkConfig(inputs=curve.channels, widths=(24, 64, 128, 160), blocks=(1, 1, 3, 3))
+    network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 128, 192), blocks=(1, 2, 3, 2), pixel_px=2)
     return Job(
-        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=4000, batch=12),
+        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=8000, batch=12),
         source=source,
         held_out=held_out,
         validation=validation,

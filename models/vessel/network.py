@@ -26,7 +26,7 @@ CHANNELS |= {"kind": len(CLASSES)}
 # Of each cell: is it part of a hull, is it land. Nothing is read from them: they teach what a centre alone does not,
 # where a hull ends and what lies around it.
 CHANNELS |= {"hull": 1, "land": 1}
-_STEM = 16  # channels at stride 2, where most of the time goes
+_STEM = 16  # channels where most of the time goes
 _HEAD = 64
 _RARE = -4.6  # bias of the heat: one cell in a hundred, so that training starts calm (Lin et al. 2017, RetinaNet)
 
@@ -37,13 +37,16 @@ class NetworkConfig:
 
     Attributes:
         inputs: input channels, see `models.vessel.inputs`.
-        widths: channels of each stage, at strides 4, 8, 16 and so on.
+        widths: channels of each stage, at strides 4, 8, 16 and so on of its own pixels.
         blocks: residual blocks of each, one at least.
+        pixel_px: side of its own pixels: it first takes the mean of so many by so many. 2 where ships are so many
+            pixels long that what is around them is seen better from farther away.
     """
 
     inputs: int
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
+    pixel_px: int = 1
 
     def __post_init__(self) -> None:
         """Refuse stages that cannot be."""
@@ -59,6 +62,7 @@ class VesselNet(nn.Module):
         super().__init__()
         self.config = config
         widths = config.widths
+        self.pixels = nn.AvgPool2d(config.pixel_px)
         self.stem = _conv(config.inputs, _STEM, stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(_Residual(before, width, stride=2), *(_Residual(width, width) for _ in range(blocks - 1)))
@@ -66,15 +70,16 @@ class VesselNet(nn.Module):
         )
         self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in pairwise(widths))
         self.merges = nn.ModuleList(_conv(a, a) for a in widths[:-1])
-        outputs = sum(CHANNELS.values())
-        last = nn.Conv2d(_HEAD, 4 * outputs, 1)  # the four cells of stride 2 in one of stride 4 (Shi et al. 2016, CVPR)
-        self.head = nn.Sequential(_conv(widths[0], _HEAD), last, nn.PixelShuffle(2))
+        # The cells of stride 2 in one of the first stage (Shi et al. 2016, CVPR).
+        finer = 2 * config.pixel_px
+        last = nn.Conv2d(_HEAD, finer**2 * sum(CHANNELS.values()), 1)
+        self.head = nn.Sequential(_conv(widths[0], _HEAD), last, nn.PixelShuffle(finer))
         assert last.bias is not None
-        nn.init.constant_(last.bias[:4], _RARE)
+        nn.init.constant_(last.bias[: finer**2], _RARE)
 
     def forward(self, x: Tensor) -> Tensor:
         """All channels, see `CHANNELS`."""
-        x = self.stem(x)
+        x = self.stem(self.pixels(x))
         skips = []
         for stage in self.stages:
             x = stage(x)
@@ -89,18 +94,25 @@ class VesselNet(nn.Module):
     @property
     def deepest_stride_px(self) -> int:
         """Windows start and end on multiples of this."""
-        return STRIDE_PX << len(self.config.widths)
+        return self._stem_px << len(self.config.widths)
+
+    @property
+    def _stem_px(self) -> int:
+        """Stride of the stem."""
+        return 2 * self.config.pixel_px
 
     @property
     def halo_px(self) -> int:
         """How far an output looks into the input, rounded up to whole windows of the deepest stride."""
-        reach = 1  # the stem
+        stem, own = self._stem_px, self.config.pixel_px
+        reach = own  # the stem
         for stage, blocks in enumerate(self.config.blocks):
-            before, step = STRIDE_PX << stage, 2 * STRIDE_PX << stage
+            before, step = stem << stage, 2 * stem << stage
             reach += before + step * (2 * blocks - 1)  # a stage's first convolution works at the stride before it
-        reach += sum(2 * STRIDE_PX << stage for stage in range(len(self.merges)))
-        reach += 2 * STRIDE_PX  # the head
-        reach += self.deepest_stride_px - STRIDE_PX  # nearest neighbour: a deepest cell serves all that it covers
+        reach += sum(2 * stem << stage for stage in range(len(self.merges)))
+        reach += 2 * stem  # the head
+        # Nearest neighbour: a deepest cell serves all that it covers, its cells of stride 2 the more so.
+        reach += self.deepest_stride_px - STRIDE_PX
         return -(-reach // self.deepest_stride_px) * self.deepest_stride_px
 
 
