@@ -133,7 +133,7 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     curve = InputCurve(kind="dn8", bands=("grey",))
     network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 128, 192), blocks=(1, 2, 3, 2), pixel_px=2)
     return Job(
-        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=8000, batch=12),
+        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=6500, batch=12),
         source=source,
         held_out=held_out,
         validation=validation,

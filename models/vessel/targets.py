@@ -11,7 +11,7 @@ from models.vessel.hulls import Hulls
 from models.vessel.network import STRIDE_PX
 
 LEAST_SIGMA_PX = 2.0  # of the bump that marks a centre
-SIGMA_SHARE = 0.1  # of a hull's length and width, where that is more
+SIGMA_SHARE = 0.17  # of a hull's length and width, where that is more: no one knows a long hull's centre to a pixel
 TAUGHT_FROM = 0.6  # cells whose bump reaches this learn the hull's place, size and axis
 IGNORED_RADIUS_PX = 4.0
 
