@@ -26,11 +26,12 @@ from models.errors import ModelError
 from models.metrics.matching import Matching, best_threshold, match_distances, precision_recall_f1
 from models.metrics.reliability import binomial_share, expected_calibration_error, interval_coverage
 from models.metrics.strata import axis_error_deg, false_alarm_rate, length_accuracy
-from models.vessel.calibration import OFFSHORE, SHORE
+from models.vessel.calibration import stratum
 from models.vessel.chip import find_peaks
 from models.vessel.detectability import NEAR_SHORE_M, sea_level_db
 from models.vessel.detector import VesselDetector, load_detector
 from models.vessel.network import CLASSES
+from models.vessel.search import LEAST_PROBABILITY
 
 FloatArray = NDArray[np.float64]
 
@@ -180,11 +181,13 @@ def seas(weights: Path | None, count: int, side_px: int) -> None:
 def judged(sea: Sea, detector: VesselDetector) -> Verdict:
     """Ask the network about a scene in one piece."""
     record = detector.record
-    bands = dict(zip(record.curve.bands, sea.sigma0, strict=True))
-    found = find_peaks(detector.net, record.curve, bands, hull_share=record.hull_share, symmetric=record.symmetric)
+    pixels = dict(zip(record.curve.bands, sea.sigma0, strict=True))
+    found = find_peaks(detector.net, record.curve, pixels, hull_share=record.hull_share, symmetric=record.symmetric)
     found = found.take(found.kind_logit.argmax(axis=1) == CLASSES.index("vessel"))
     near_shore = sea.is_near_shore(found.row, found.col)
-    chance = record.calibration.probability(found.logit, np.where(near_shore, SHORE, OFFSHORE))
+    bands = record.curve.bands
+    names = [stratum(near_shore=near, present=bands, of=bands) for near in (True, False)]
+    chance = record.calibration.probability(found.logit, np.where(near_shore, *names))
     truth_of = _matched(found.row, found.col, sea).truth_of
     counted = (truth_of >= 0) | ~_near_other(found.row, found.col, sea)
     found, chance, truth_of, near_shore = found.take(counted), chance[counted], truth_of[counted], near_shore[counted]
@@ -230,8 +233,9 @@ def print_detection(verdicts: Sequence[Verdict], threshold: float) -> None:
         )
     chance = np.concatenate([v.chance for v in verdicts])
     is_ship = np.concatenate([v.truth_of for v in verdicts]) >= 0
-    error = expected_calibration_error(chance, is_ship)
-    print(f"  expected calibration error {error:.4f} of {len(chance)} detections")
+    listed = chance >= LEAST_PROBABILITY  # nobody doubts that the rest is nothing
+    error = expected_calibration_error(chance[listed], is_ship[listed])
+    print(f"  expected calibration error {error:.4f} of {int(listed.sum())} detections listed")
 
 
 def print_hulls(verdicts: Sequence[Verdict]) -> None:

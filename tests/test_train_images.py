@@ -1,5 +1,7 @@
 """Crops: pixels and labels move together, however they are turned, mirrored and scaled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -115,6 +117,8 @@ def test_the_masks_of_a_crop_move_with_its_pixels():
         known = np.isfinite(crop.values[0])
         sure = known & (np.abs(crop.values[0] - 0.5) > 0.49)
         assert (crop.hull_mask[sure] == (crop.values[0][sure] > 0.5)).mean() > 0.995
+        unsure = take_crop(replace(image, ignored=(True,)), warp)
+        np.testing.assert_array_equal(np.isnan(unsure.hull_mask), crop.hull_mask == 1.0)
         np.testing.assert_array_equal(np.isfinite(crop.land), known)
         np.testing.assert_allclose(crop.land[known], crop.values[1][known], atol=1e-6)
 

@@ -131,7 +131,7 @@ def test_the_bump_is_a_gaussian_along_the_hulls_axes():
         offset = np.array([2 * j + 0.5 - col, 2 * i + 0.5 - row])
         forward, right = offset @ [np.sin(a), -np.cos(a)], offset @ [np.cos(a), np.sin(a)]
         centre = (i, j) == (int((row + 0.5) // 2), int((col + 0.5) // 2))
-        expected = 1.0 if centre else np.exp(-0.5 * ((forward / 6.0) ** 2 + (right / 3.0) ** 2))
+        expected = 1.0 if centre else np.exp(-0.5 * ((forward / 10.2) ** 2 + (right / 5.1) ** 2))
         assert heat[i, j] == pytest.approx(expected, abs=1e-6)
     assert (heat == 1.0).sum() == 1
 
@@ -194,8 +194,9 @@ def test_an_image_without_hulls_has_empty_targets():
 
 
 def test_each_cell_knows_what_share_of_it_is_hull_and_land():
-    hull_mask = np.zeros((16, 16), bool)
-    hull_mask[3:6, 4:8] = True
+    hull_mask = np.zeros((16, 16), np.float32)
+    hull_mask[3:6, 4:8] = 1.0
+    hull_mask[12, 12] = np.nan
     land = np.zeros((16, 16), np.float32)
     land[:, 13:] = 1.0
     land[0, 0] = np.nan

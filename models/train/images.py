@@ -76,13 +76,13 @@ class Crop:
     Attributes:
         values: (bands, h, w), NaN where there is no data.
         hulls: labels in its pixels.
-        hull_mask: (h, w) True on hulls that are seen; None where hulls are known by their rectangles only.
+        hull_mask: (h, w) 1 on hulls, 0 elsewhere, NaN where not known; None = nowhere known.
         land: (h, w) 1 on land, 0 on water, NaN where not known; None = nowhere known.
     """
 
     values: NDArray[np.float32]
     hulls: Hulls
-    hull_mask: NDArray[np.bool_] | None = None
+    hull_mask: NDArray[np.float32] | None = None
     land: NDArray[np.float32] | None = None
 
 
@@ -162,13 +162,14 @@ def take_crop(image: LabelledImage, similarity: Similarity) -> Crop:
     side = similarity.side_px
     inside = shapely.box(-0.5, -0.5, side - 0.5, side - 0.5)
     corners, ignored = [], []
-    hull_mask = np.zeros((side, side), bool)
+    hull_mask = np.zeros((side, side), np.float32)
     for number, outline in enumerate(image.outlines):
         placed = similarity.points(outline)
         low, high = placed.min(axis=0), placed.max(axis=0)
         if (high < -0.5).any() or (low > side - 0.5).any():
             continue
-        hull_mask[polygon(placed[:, 1], placed[:, 0], shape=hull_mask.shape)] = True  # type: ignore[no-untyped-call]
+        covered = polygon(placed[:, 1], placed[:, 0], shape=hull_mask.shape)  # type: ignore[no-untyped-call]
+        hull_mask[covered] = np.nan if image.is_ignored(number) else 1.0
         seen = 1.0
         if (low < -0.5).any() or (high > side - 0.5).any():
             whole = shapely.convex_hull(shapely.MultiPoint(placed))

@@ -20,13 +20,7 @@ from models.train.masks import read_masked
 from models.train.mixture import Mixture
 from models.train.real_sea import read_background
 from models.train.sampler import ImageSource
-from models.train.simulated import (
-    SimulatedSea,
-    measured_detectability,
-    ships_per_1000_km2,
-    shore_stratum,
-    simulated_images,
-)
+from models.train.simulated import RADAR_BANDS, SimulatedSea, measured_detectability, sea_stratum, watched_waters
 from models.vessel.calibration import EVERYWHERE, Calibration
 from models.vessel.detectability import Detectability
 from models.vessel.inputs import InputCurve
@@ -144,10 +138,7 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     )
 
 
-RADAR_BANDS = ("vv", "vh")
 IRISH_SEA_TRAIN = ("c2", "c3", "c4", "c5")
-# xView3's scenes hold some 6 objects over 1000 km2, waters that are watched for ships several times as many.
-SHIPS_PER_1000_KM2 = 50.0
 
 
 def sar_iw(data: Path, fold: Fold | None) -> Job:
@@ -160,18 +151,18 @@ def sar_iw(data: Path, fold: Fold | None) -> Job:
         images=real, relight=relit_sigma0, scale=1.1, quarter_turns=False, object_share=0.0, paste_share=0.0
     )
     network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
-    held_out = range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 1000)
+    held_out, object_weight = watched_waters(range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 1500))
     return Job(
         recipe=Recipe(network=network, curve=curve, bands=RADAR_BANDS, steps=3000),
         source=Mixture(sources=(SimulatedSea(), background), shares=(0.85, 0.15)),
-        held_out=simulated_images(held_out),
-        validation=simulated_images(range(VALIDATION_SEEDS, VALIDATION_SEEDS + 300)),
+        held_out=held_out,
+        validation=watched_waters(range(VALIDATION_SEEDS, VALIDATION_SEEDS + 500))[0],
         find_hard=None,
         pixel_size_m=(8.0, 42.0),
         data=(SIMULATED_SEA, IRISH_SEA),
         symmetric=False,
-        stratum=shore_stratum,
-        object_weight=SHIPS_PER_1000_KM2 / ships_per_1000_km2(held_out),
+        stratum=sea_stratum,
+        object_weight=object_weight,
         detectability=lambda net, calibration, threshold: measured_detectability(
             net, curve, calibration, threshold, range(DETECTABILITY_SEEDS, DETECTABILITY_SEEDS + 800)
         ),

@@ -5,7 +5,7 @@ Everything here is fitted on images that the network was not trained on, and sto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from scipy.special import expit
 
 FloatArray = NDArray[np.float64]
 
-EVERYWHERE, SHORE, OFFSHORE = "all", "shore", "offshore"  # strata; near the shore: see `models.vessel.detectability`
+EVERYWHERE = "all"
 LENGTH_COVERAGE = 0.9
 _LEAST_STRATUM = 150  # detections: fewer use the curve of all
 
@@ -81,6 +81,12 @@ class Calibration:
             length_factor=np.nan if factor is None else float(factor),
             n=int(stored["n"]),
         )
+
+
+def stratum(*, near_shore: bool, present: Sequence[str], of: Sequence[str]) -> str:
+    """Name of a stratum: ``shore`` or ``offshore``, and the bands that are present where some are missing."""
+    place = "shore" if near_shore else "offshore"
+    return place if len(present) == len(of) else f"{place} {'+'.join(present)}"
 
 
 def _through_steps(x: FloatArray, fitted: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from models.detector import Found, Progress
 from models.errors import NoWaterError, WeightsError
 from models.ghosts import Echoes, ghosts, land_echoes
 from models.vessel.bands import check_fits
-from models.vessel.calibration import EVERYWHERE, OFFSHORE, SHORE, Calibration
+from models.vessel.calibration import EVERYWHERE, Calibration, stratum
 from models.vessel.cascade import Sieve, Work
 from models.vessel.decode import LEAST_LOGIT, Peaks
 from models.vessel.detectability import NEAR_SHORE_M
@@ -106,7 +106,7 @@ class VesselSearch:
             )
         if work.whole_px == 0:
             raise NoWaterError(f"scene {scene.id} shows no open water; nothing can be sought in it")
-        probability = record.calibration.probability(found.logit, _strata(scene, land, found))
+        probability = record.calibration.probability(found.logit, _strata(scene, record.curve.bands, land, found))
         listed = np.flatnonzero(probability >= LEAST_PROBABILITY)
         listed = listed[np.lexsort((found.col[listed], found.row[listed]))]
         return self._describe(scene, surface, land, region, found.take(listed), probability[listed])
@@ -224,12 +224,13 @@ def _hulls_m(scene: Scene, found: Peaks, calibration: Calibration) -> _Hulls:
     )
 
 
-def _strata(scene: Scene, land: Land | None, found: Peaks) -> NDArray[np.str_]:
-    """Of the calibration: whether land is near, where that is known."""
+def _strata(scene: Scene, bands: Sequence[str], land: Land | None, found: Peaks) -> NDArray[np.str_]:
+    """Of the calibration: whether land is near, where that is known, and which of the network's bands there are."""
     if land is None or not len(found):
         return np.full(len(found), EVERYWHERE)
     near = land.shore_distance_m(*scene.geometry.lonlat(found.row, found.col)) < NEAR_SHORE_M
-    return np.where(near, SHORE, OFFSHORE)
+    present = [band for band in bands if band in scene.bands]
+    return np.where(near, *(stratum(near_shore=shore, present=present, of=bands) for shore in (True, False)))
 
 
 def _contrast(scene: Scene, found: Peaks) -> FloatArray:

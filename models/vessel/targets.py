@@ -43,7 +43,7 @@ def encode(
     shape_hw: tuple[int, int],
     valid: NDArray[np.bool_] | None = None,
     *,
-    hull_mask: NDArray[np.bool_] | None = None,
+    hull_mask: NDArray[np.float32] | None = None,
     land: NDArray[np.float32] | None = None,
 ) -> Targets:
     """Targets of one image.
@@ -52,7 +52,7 @@ def encode(
         hulls: its labels; centres outside the image are left out.
         shape_hw: of the image, multiples of the stride.
         valid: (h, w) pixels that hold data; cells without any are not counted. None = all.
-        hull_mask: (h, w) True on hulls; None = not known.
+        hull_mask: (h, w) 1 on hulls, 0 elsewhere, NaN where not known; None = nowhere known.
         land: (h, w) 1 on land, 0 on water, NaN where not known; None = nowhere known.
     """
     height, width = shape_hw[0] // STRIDE_PX, shape_hw[1] // STRIDE_PX
@@ -118,7 +118,7 @@ def encode(
     )
 
 
-def _cell_means(mask: NDArray[np.bool_] | NDArray[np.float32] | None, shape_hw: tuple[int, int]) -> NDArray[np.float32]:
+def _cell_means(mask: NDArray[np.float32] | None, shape_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Means over the pixels of each cell; NaN where nothing is known."""
     if mask is None:
         return np.full(shape_hw, np.nan, np.float32)
