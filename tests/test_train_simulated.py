@@ -67,7 +67,7 @@ def test_hulls_are_masked_where_their_rectangles_lie_and_unknown_where_nobody_co
         assert (expected != (crop.hull_mask != 0)).mean() < 2e-3  # pixels on an edge may fall to either side
         known += int((crop.hull_mask == 1).sum())
         unknown += int(np.isnan(crop.hull_mask).sum())
-    assert known > 100
+    assert known > 30
     assert unknown > 0
 
 
