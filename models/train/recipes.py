@@ -125,9 +125,9 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
     source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.8, land_factor=6.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
-    network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 128, 192), blocks=(1, 2, 3, 2), pixel_px=2)
+    network = NetworkConfig(inputs=curve.channels, widths=(48, 96, 128, 192), blocks=(1, 2, 3, 2), pixel_px=4)
     return Job(
-        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=6500, batch=12),
+        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=9000),
         source=source,
         held_out=held_out,
         validation=validation,
