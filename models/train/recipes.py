@@ -123,11 +123,11 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     else:
         fit, held_out = fold.without(images)
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
-    source = ImageSource(images=fit, relight=relit_chip, side_px=320, scale=1.8, land_factor=6.0)
+    source = ImageSource(images=fit, relight=relit_chip, side_px=384, scale=1.8, land_factor=6.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
     network = NetworkConfig(inputs=curve.channels, widths=(48, 96, 128, 192), blocks=(1, 2, 3, 2), pixel_px=4)
     return Job(
-        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=9000),
+        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=9000, batch=12),
         source=source,
         held_out=held_out,
         validation=validation,
