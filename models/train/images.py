@@ -115,7 +115,7 @@ class Similarity:
         centre_xy: FloatArray,
         side_px: int,
         *,
-        scale: float,
+        scale: tuple[float, float],
         turn_deg: float,
         quarter_turns: bool,
     ) -> Similarity:
@@ -125,12 +125,12 @@ class Similarity:
             rng: where from.
             centre_xy: see above.
             side_px: see above.
-            scale: largest factor of magnification, its inverse the smallest.
+            scale: (least, largest) magnification, drawn evenly by its logarithm.
             turn_deg: largest turn to either side.
             quarter_turns: True where a sensor's geometry does not tell up from right; False keeps rows rows (half turns
                 and mirrors only: azimuth stays azimuth).
         """
-        factor = scale ** rng.uniform(-1.0, 1.0)
+        factor = np.exp(rng.uniform(*np.log(scale)))
         angle = np.radians(rng.uniform(-turn_deg, turn_deg) + 90.0 * rng.integers(4) * (1 if quarter_turns else 2))
         mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0])
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -123,11 +123,11 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
     else:
         fit, held_out = fold.without(images)
     fit += read_empty_chips(_without_ships(data / "sar" / "ls_ssdd_sample"))
-    source = ImageSource(images=fit, relight=relit_chip, side_px=384, scale=1.8, land_factor=6.0)
+    source = ImageSource(images=fit, relight=relit_chip, side_px=256, scale=(0.4, 1.25), land_factor=6.0)
     curve = InputCurve(kind="dn8", bands=("grey",))
-    network = NetworkConfig(inputs=curve.channels, widths=(48, 96, 128, 192), blocks=(1, 2, 3, 2), pixel_px=4)
+    network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 128, 192), blocks=(1, 2, 3, 2), pixel_px=2)
     return Job(
-        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=9000, batch=12),
+        recipe=Recipe(network=network, curve=curve, bands=curve.bands, steps=6500, batch=12),
         source=source,
         held_out=held_out,
         validation=validation,
@@ -148,7 +148,7 @@ def sar_iw(data: Path, fold: Fold | None) -> Job:
     curve = InputCurve(kind="sigma0_db", bands=RADAR_BANDS, middle=(-17.0, -23.0))
     real = read_background(sorted((data / "sar" / "irish_sea").glob("*.tif")), IRISH_SEA_TRAIN, RADAR_BANDS)
     background = ImageSource(
-        images=real, relight=relit_sigma0, scale=1.1, quarter_turns=False, object_share=0.0, paste_share=0.0
+        images=real, relight=relit_sigma0, scale=(0.9, 1.1), quarter_turns=False, object_share=0.0, paste_share=0.0
     )
     network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
     held_out, object_weight = watched_waters(range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 1500))
@@ -191,7 +191,7 @@ def optical(data: Path, fold: Fold | None) -> Job:
     else:
         raise TrainingError(f"the optical recipe leaves out one of {len(images)} ports: give --fold N/{len(images)}")
     fit = [i for i in images if i.name not in {other.name for other in left_out}]
-    source = ImageSource(images=fit, relight=relit_reflectance, scale=1.6, land_factor=1.0, paste_share=0.7)
+    source = ImageSource(images=fit, relight=relit_reflectance, scale=(0.6, 1.6), land_factor=1.0, paste_share=0.7)
     curve = InputCurve(kind="reflectance", bands=OPTICAL_BANDS)
     network = NetworkConfig(inputs=curve.channels, widths=(32, 64, 96), blocks=(1, 2, 2))
     recipe = Recipe(network=network, curve=curve, bands=curve.bands, steps=1500, batch=16, band_dropout=0.15)

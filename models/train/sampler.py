@@ -30,7 +30,7 @@ class ImageSource:
         images: the images, all of the same bands.
         relight: changes the pixels of a crop as another scene might, see `models.train.light`.
         side_px: of a crop.
-        scale: largest magnification, its inverse the smallest.
+        scale: (least, largest) magnification.
         quarter_turns: see `Similarity.drawn`.
         hard_xy: (index of the image, col, row) of places once taken for ships.
         hard_share: of crops that show one of those.
@@ -42,7 +42,7 @@ class ImageSource:
     images: Sequence[LabelledImage]
     relight: Relight
     side_px: int = 256
-    scale: float = 1.5
+    scale: tuple[float, float] = (0.65, 1.5)
     quarter_turns: bool = True
     hard_xy: tuple[tuple[int, float, float], ...] = ()
     hard_share: float = 0.12
@@ -80,7 +80,7 @@ class ImageSource:
         # Where the image is larger than the crop, no more of its outside is shown than must be.
         half = np.minimum(self.side_px / 2.0, np.array(image.shape_hw[::-1]) / 2.0)
         centre = np.clip(centre, half, np.array(image.shape_hw[::-1]) - half)
-        image, centre = image.around(centre, self.scale * self.side_px / np.sqrt(2.0) + 1.0)
+        image, centre = image.around(centre, self.side_px / self.scale[0] / np.sqrt(2.0) + 1.0)
         if self._bank and rng.random() < self.paste_share:
             image = self._with_pasted(image, rng)
         warp = Similarity.drawn(
