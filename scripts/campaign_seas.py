@@ -182,7 +182,14 @@ def judged(sea: Sea, detector: VesselDetector) -> Verdict:
     """Ask the network about a scene in one piece."""
     record = detector.record
     pixels = dict(zip(record.curve.bands, sea.sigma0, strict=True))
-    found = find_peaks(detector.net, record.curve, pixels, hull_share=record.hull_share, symmetric=record.symmetric)
+    found = find_peaks(
+        detector.net,
+        record.curve,
+        pixels,
+        hull_share=record.hull_share,
+        symmetric=record.symmetric,
+        shrink=record.shrink,
+    )
     found = found.take(found.kind_logit.argmax(axis=1) == CLASSES.index("vessel"))
     near_shore = sea.is_near_shore(found.row, found.col)
     bands = record.curve.bands

@@ -90,7 +90,7 @@ def ports(args: argparse.Namespace) -> None:
         detector = load_detector(args.runs / f"port-{k}" / "optical.safetensors", "optical")
         record = detector.record
         image = read_masked(path, path.with_name(f"{path.stem}_vessels.tif"), record.curve.bands, group=path.stem)
-        found = peaks_in(detector.net, record.curve, image, symmetric=record.symmetric)
+        found = peaks_in(detector.net, record.curve, image, symmetric=record.symmetric, shrink=record.shrink)
         found = found.take(record.calibration.probability(found.logit) >= detector.threshold)
         truth_of = matched(found, image).truth_of
         pixel_m = min(pixel_size_m(open_geotiff(path).geometry))

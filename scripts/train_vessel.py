@@ -65,7 +65,7 @@ def main() -> int:
         record = finish(
             net,
             recipe.curve,
-            held_out=judge(net, recipe.curve, job.held_out, job.stratum, symmetric=job.symmetric),
+            held_out=judge(net, recipe.curve, job.held_out, job.stratum, symmetric=job.symmetric, shrink=job.shrink),
             validation=lambda final, calibration: threshold_on(job, final, calibration),
             object_weight=job.object_weight,
             detectability=job.detectability,
@@ -73,6 +73,7 @@ def main() -> int:
             pixel_size_m=job.pixel_size_m,
             data=job.data,
             symmetric=job.symmetric,
+            shrink=job.shrink,
         )
     except (ModelError, ImageryError) as error:
         print(f"train_vessel: {error}", file=sys.stderr)
@@ -88,7 +89,11 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
         "offshore": [i for i in job.validation if not is_inshore(i)],
         "inshore": [i for i in job.validation if is_inshore(i)],
     }
-    scores = {n: judge(net, job.recipe.curve, i, job.stratum, symmetric=False).best_f1() for n, i in parts.items() if i}
+    scores = {
+        n: judge(net, job.recipe.curve, i, job.stratum, symmetric=False, shrink=job.shrink).best_f1()
+        for n, i in parts.items()
+        if i
+    }
     row = {f"{name}_{key}": value for name, score in scores.items() for key, value in score.items()}
     print(f"step {step}: {row}", flush=True)
     return row
@@ -96,7 +101,7 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
 
 def threshold_on(job: Job, net: VesselNet, calibration: Calibration) -> float:
     """The calibrated probability that is best on validation images."""
-    judged = judge(net, job.recipe.curve, job.validation, job.stratum, symmetric=job.symmetric)
+    judged = judge(net, job.recipe.curve, job.validation, job.stratum, symmetric=job.symmetric, shrink=job.shrink)
     chance = calibration.probability(judged.logit, judged.stratum)
     return best_threshold(chance, judged.is_object, judged.n_objects, object_weight=job.object_weight)[0]
 

@@ -43,7 +43,7 @@ def test_a_dot_moves_to_where_its_place_moves(quarter_turns):
     for _ in range(60):
         place = rng.uniform([50, 40], [70, 55])
         warp = Similarity.drawn(
-            rng, place + rng.uniform(-8, 8, 2), 64, scale=1.5, turn_deg=10.0, quarter_turns=quarter_turns
+            rng, place + rng.uniform(-8, 8, 2), 64, scale=(1 / 1.5, 1.5), turn_deg=10.0, quarter_turns=quarter_turns
         )
         found = centroid_xy(warp.image(dot(*place)))
         np.testing.assert_allclose(found, warp.points(place[None])[0], atol=0.03)
@@ -58,7 +58,7 @@ def test_magnification_stays_within_its_bounds_and_mirrors_keep_shape():
     rng = np.random.default_rng(1)
     factors = []
     for _ in range(300):
-        warp = Similarity.drawn(rng, np.array([9.0, 9.0]), 32, scale=1.5, turn_deg=10.0, quarter_turns=True)
+        warp = Similarity.drawn(rng, np.array([9.0, 9.0]), 32, scale=(1 / 1.5, 1.5), turn_deg=10.0, quarter_turns=True)
         np.testing.assert_allclose(
             warp.matrix @ warp.matrix.T, np.eye(2) * (warp.matrix @ warp.matrix.T)[0, 0], atol=1e-9
         )
@@ -89,7 +89,7 @@ def test_labels_lie_on_the_painted_ship_after_any_warp():
         fine = 4  # painted four times finer, then averaged: soft edges as in a real image
         mask = polygon2mask((SHAPE[0] * fine, SHAPE[1] * fine), (outline[:, ::-1] + 0.5) * fine - 0.5)
         painted = mask.reshape(SHAPE[0], fine, SHAPE[1], fine).mean(axis=(1, 3), dtype=np.float32)[None]
-        warp = Similarity.drawn(rng, outline.mean(axis=0), 80, scale=1.5, turn_deg=10, quarter_turns=True)
+        warp = Similarity.drawn(rng, outline.mean(axis=0), 80, scale=(1 / 1.5, 1.5), turn_deg=10, quarter_turns=True)
         crop = take_crop(image_with(outline, values=painted), warp)
         assert len(crop.hulls) == 1
         assert not crop.hulls.ignored[0]
@@ -112,7 +112,9 @@ def test_the_masks_of_a_crop_move_with_its_pixels():
     sea[:, 100:] = False
     image = image_with(outline, values=np.concatenate([painted, ~sea[None]]).astype(np.float32), sea=sea)
     for _ in range(20):
-        warp = Similarity.drawn(rng, np.array([70.0, 45.0]), 96, scale=1.5, turn_deg=30.0, quarter_turns=True)
+        warp = Similarity.drawn(
+            rng, np.array([70.0, 45.0]), 96, scale=(1 / 1.5, 1.5), turn_deg=30.0, quarter_turns=True
+        )
         crop = take_crop(image, warp)
         known = np.isfinite(crop.values[0])
         sure = known & (np.abs(crop.values[0] - 0.5) > 0.49)
@@ -155,7 +157,7 @@ def test_every_cut_label_lies_inside_the_crop():
     inside = shapely.box(-0.5, -0.5, 31.5, 31.5).buffer(1e-6)
     for _ in range(200):
         outline = corners_of(*rng.uniform(20, 76, 2), rng.uniform(5, 50), rng.uniform(1, 5), rng.uniform(0, 180))
-        warp = Similarity.drawn(rng, rng.uniform(30, 60, 2), 32, scale=1.5, turn_deg=10, quarter_turns=True)
+        warp = Similarity.drawn(rng, rng.uniform(30, 60, 2), 32, scale=(1 / 1.5, 1.5), turn_deg=10, quarter_turns=True)
         hulls = take_crop(image_with(outline), warp).hulls
         assert all(inside.contains(shapely.Point(c, r)) for r, c in zip(hulls.row, hulls.col, strict=True))
         assert (hulls.length_px >= hulls.width_px).all()

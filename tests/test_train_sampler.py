@@ -156,7 +156,7 @@ def test_most_crops_show_an_object_and_hard_places_are_shown():
         images=[painted(3, coast=False), empty],
         relight=unchanged,
         side_px=64,
-        scale=1.0,
+        scale=(1.0, 1.0),
         paste_share=0.0,
         object_share=1.0,
     )
@@ -168,7 +168,7 @@ def test_most_crops_show_an_object_and_hard_places_are_shown():
         images=[painted(3, coast=False), replace(empty, values=marked)],
         relight=unchanged,
         side_px=64,
-        scale=1.0,
+        scale=(1.0, 1.0),
         paste_share=0.0,
         hard_xy=((1, 72.0, 62.0),),
         hard_share=1.0,
@@ -180,7 +180,9 @@ def test_most_crops_show_an_object_and_hard_places_are_shown():
 
 def test_images_with_land_come_as_often_as_asked():
     wet, dry = painted(1, coast=False, n_ships=0), painted(2, coast=True, n_ships=0)
-    source = ImageSource(images=[wet, dry], relight=unchanged, side_px=128, scale=1.0, paste_share=0.0, land_factor=3.0)
+    source = ImageSource(
+        images=[wet, dry], relight=unchanged, side_px=128, scale=(1.0, 1.0), paste_share=0.0, land_factor=3.0
+    )
     coastal = [np.nanmax(source.crop(np.random.default_rng(s)).values) > 50 for s in range(200)]
     assert np.mean(coastal) == pytest.approx(0.75, abs=0.1)
 

@@ -46,6 +46,7 @@ def detector(curve=SAR, pixel_size_m=(8.0, 25.0), length_factor=2.0):
         threshold=0.5,
         hull_share=0.8,
         symmetric=False,
+        shrink=1,
         calibration=Calibration(
             temperature=1.0, curves={"all": ((0.0, 1.0), (0.0, 1.0))}, length_factor=length_factor, n=9
         ),

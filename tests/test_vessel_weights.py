@@ -41,6 +41,7 @@ def record_of(sha256, config=CONFIG):
         threshold=0.375,
         hull_share=0.8,
         symmetric=False,
+        shrink=1,
         calibration=Calibration(
             temperature=1.25, curves={"all": ((0.0, 0.3, 1.0), (0.01, 0.5, 0.99))}, length_factor=1.7, n=9
         ),

@@ -28,6 +28,7 @@ def finish(
     pixel_size_m: tuple[float, float] | None,
     data: Sequence[Mapping[str, str]],
     symmetric: bool,
+    shrink: int,
 ) -> WeightsRecord:
     """Write weights and record.
 
@@ -42,6 +43,7 @@ def finish(
         pixel_size_m: see `WeightsRecord`.
         data: see `WeightsRecord`.
         symmetric: see `WeightsRecord`.
+        shrink: see `WeightsRecord`.
 
     Raises:
         TrainingError: if the network finds no ship, so that there is nothing to calibrate or to choose from.
@@ -72,6 +74,7 @@ def finish(
         detectability=None if detectability is None else detectability(net, calibration, threshold),
         data=tuple(data),
         symmetric=symmetric,
+        shrink=shrink,
         scores={},
     )
     save_record(record, path)

@@ -48,7 +48,13 @@ class Judged:
 
 
 def judge(
-    net: VesselNet, curve: InputCurve, images: Sequence[LabelledImage], strata: Strata, *, symmetric: bool
+    net: VesselNet,
+    curve: InputCurve,
+    images: Sequence[LabelledImage],
+    strata: Strata,
+    *,
+    symmetric: bool,
+    shrink: int = 1,
 ) -> Judged:
     """Hold a network against labelled images: what it takes for vessels, against the vessels there are.
 
@@ -58,10 +64,11 @@ def judge(
         images: what to look at.
         strata: names the stratum of an image.
         symmetric: ask eight ways, see `models.vessel.symmetry`.
+        shrink: see `models.vessel.shrunk`.
     """
     logit, is_object, stratum, error, sigma = [], [], [], [], []
     for image in images:
-        found = peaks_in(net, curve, image, symmetric=symmetric)
+        found = peaks_in(net, curve, image, symmetric=symmetric, shrink=shrink)
         found = found.take(found.kind_logit.argmax(axis=1) == CLASSES.index("vessel"))
         pairs = matched(found, image)
         found, truth_of = found.take(~pairs.neutral), pairs.truth_of[~pairs.neutral]
@@ -84,10 +91,10 @@ def judge(
     )
 
 
-def peaks_in(net: VesselNet, curve: InputCurve, image: LabelledImage, *, symmetric: bool) -> Peaks:
+def peaks_in(net: VesselNet, curve: InputCurve, image: LabelledImage, *, symmetric: bool, shrink: int = 1) -> Peaks:
     """Merged peaks of one image."""
     bands = dict(zip(curve.bands, image.values, strict=True))
-    return find_peaks(net, curve, bands, hull_share=HULL_SHARE, symmetric=symmetric)
+    return find_peaks(net, curve, bands, hull_share=HULL_SHARE, symmetric=symmetric, shrink=shrink)
 
 
 def matched(found: Peaks, image: LabelledImage) -> Matching:

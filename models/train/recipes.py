@@ -73,6 +73,7 @@ class Job:
         pixel_size_m: see `WeightsRecord`.
         data: see `WeightsRecord`.
         symmetric: see `WeightsRecord`.
+        shrink: see `WeightsRecord`.
         stratum: of an image, for the calibration.
         object_weight: see `models.vessel.calibration.fit_calibration`.
         detectability: see `models.train.finish.finish`.
@@ -86,6 +87,7 @@ class Job:
     pixel_size_m: tuple[float, float] | None
     data: tuple[Mapping[str, str], ...]
     symmetric: bool
+    shrink: int = 1
     stratum: Strata = everywhere
     object_weight: float = 1.0
     detectability: Callable[[VesselNet, Calibration, float], Detectability] | None = None
@@ -131,10 +133,11 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
         source=source,
         held_out=held_out,
         validation=validation,
-        find_hard=_hard_round(source, curve),
+        find_hard=_hard_round(source, curve, shrink=2),
         pixel_size_m=None,
         data=(SSDD, LS_SSDD),
         symmetric=True,
+        shrink=2,
     )
 
 
@@ -215,12 +218,12 @@ def is_inshore(image: LabelledImage) -> bool:
     return image.sea is not None and float((~image.sea).mean()) > INSHORE_LAND_FRACTION
 
 
-def _hard_round(source: ImageSource, curve: InputCurve) -> FindHard:
+def _hard_round(source: ImageSource, curve: InputCurve, shrink: int) -> FindHard:
     def find(net: nn.Module) -> Source:
         assert isinstance(net, VesselNet)
         places = []
         for number, image in enumerate(source.images):
-            found = peaks_in(net, curve, image, symmetric=False)
+            found = peaks_in(net, curve, image, symmetric=False, shrink=shrink)
             far = np.ones(len(found), bool)
             for outline in image.outlines:
                 grown = PolygonOutline(rings=(outline,))

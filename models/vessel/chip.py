@@ -16,6 +16,7 @@ from models.vessel.detector import VesselDetector
 from models.vessel.hulls import half_extents
 from models.vessel.inputs import InputCurve
 from models.vessel.network import CLASSES, STRIDE_PX, VesselNet
+from models.vessel.shrunk import through_shrunk
 from models.vessel.symmetry import over_symmetries
 
 
@@ -26,6 +27,7 @@ def find_peaks(
     *,
     hull_share: float,
     symmetric: bool,
+    shrink: int,
     least_logit: float = LEAST_LOGIT,
 ) -> Peaks:
     """Merged peaks of one image.
@@ -36,12 +38,13 @@ def find_peaks(
         bands: (h, w) pixels by band name, NaN where there is no data.
         hull_share: see `models.vessel.decode.merge`.
         symmetric: ask eight ways, see `models.vessel.symmetry`.
+        shrink: see `models.vessel.shrunk`.
         least_logit: see `models.vessel.decode.peaks`.
     """
     inputs = curve.network_input(bands)
     height, width = inputs.shape[1:]
-    margin = net.deepest_stride_px
-    down, right = (-n % net.deepest_stride_px for n in (height, width))
+    margin = shrink * net.deepest_stride_px
+    down, right = (-n % margin for n in (height, width))
     padded = np.pad(inputs, ((0, 0), (margin, margin + down), (margin, margin + right)))
 
     def ask(window: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,7 +52,7 @@ def find_peaks(
             stacked = torch.from_numpy(window)[None].to(memory_format=torch.channels_last)
             return np.asarray(net(stacked)[0].numpy())
 
-    maps = over_symmetries(ask, padded) if symmetric else ask(padded)
+    maps = through_shrunk((lambda seen: over_symmetries(ask, seen)) if symmetric else ask, padded, shrink)
     skip = margin // STRIDE_PX
     core = (slice(skip, skip + -(-height // STRIDE_PX)), slice(skip, skip + -(-width // STRIDE_PX)))
     return merge(peaks(maps, core, origin=(-skip, -skip), least_logit=least_logit), hull_share)
@@ -65,7 +68,14 @@ def find_in_chip(image: NDArray[np.uint8], detector: VesselDetector, *, min_scor
     """
     record = detector.record
     bands = {record.curve.bands[0]: np.asarray(image, np.float32)}
-    found = find_peaks(detector.net, record.curve, bands, hull_share=record.hull_share, symmetric=record.symmetric)
+    found = find_peaks(
+        detector.net,
+        record.curve,
+        bands,
+        hull_share=record.hull_share,
+        symmetric=record.symmetric,
+        shrink=record.shrink,
+    )
     return chip_detections(found, record.calibration.probability(found.logit), min_score)
 
 

@@ -29,6 +29,7 @@ from models.vessel.detector import VesselDetector
 from models.vessel.engines import DEFAULT, engine_of, make_engine
 from models.vessel.network import CLASSES
 from models.vessel.scene import TILE_PX, scene_peaks
+from models.vessel.shrunk import ShrunkEngine
 from models.vessel.symmetry import SymmetricEngine
 
 FloatArray = NDArray[np.float64]
@@ -88,6 +89,8 @@ class VesselSearch:
         engine = make_engine(self.engine, self.detector.net)
         if record.symmetric:
             engine = SymmetricEngine(engine)
+        if record.shrink > 1:
+            engine = ShrunkEngine(engine, record.shrink)
         work = Work()
         with _threads(workers):
             found = scene_peaks(

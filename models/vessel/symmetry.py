@@ -18,7 +18,7 @@ from models.vessel.network import CHANNELS
 
 Maps = NDArray[np.float32]
 
-_FIRST = dict(zip(CHANNELS, accumulate((0, *CHANNELS.values())), strict=False))
+FIRST_CHANNEL = dict(zip(CHANNELS, accumulate((0, *CHANNELS.values())), strict=False))
 
 
 def over_symmetries(ask: Callable[[Maps], Maps], inputs: Maps) -> Maps:
@@ -47,14 +47,16 @@ def mirror_image(maps: Maps) -> Maps:
     """Maps of an image of which left and right are exchanged."""
     out = maps[:, :, ::-1].copy()
     for name in ("offset", "axis", "direction"):  # (row, col), (cos, sin) from up: the second of each goes sideways
-        out[_FIRST[name] + 1] *= -1.0
+        out[FIRST_CHANNEL[name] + 1] *= -1.0
     return out
 
 
 def turned(maps: Maps, quarters: int) -> Maps:
     """Maps of an image turned anticlockwise by quarters, as `numpy.rot90`: what pointed right then points up."""
     out = np.rot90(maps, quarters, axes=(1, 2)).copy()
-    offset, axis, direction = (out[_FIRST[name] : _FIRST[name] + 2] for name in ("offset", "axis", "direction"))
+    offset, axis, direction = (
+        out[FIRST_CHANNEL[name] : FIRST_CHANNEL[name] + 2] for name in ("offset", "axis", "direction")
+    )
     for _ in range(quarters % 4):
         offset[:] = np.stack([-offset[1], offset[0]])
         axis *= -1.0  # a quarter, doubled

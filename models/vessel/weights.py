@@ -37,6 +37,7 @@ class WeightsRecord:
         threshold: of the calibrated probability, chosen on validation data.
         hull_share: see `models.vessel.decode.merge`.
         symmetric: ask eight ways, see `models.vessel.symmetry`.
+        shrink: side of the squares of pixels whose means it is shown, see `models.vessel.shrunk`.
         calibration: see `Calibration`.
         detectability: how likely ships are found at the threshold; None where it was not measured.
         data: what it was trained on: name, licence and citation of each.
@@ -51,6 +52,7 @@ class WeightsRecord:
     threshold: float
     hull_share: float
     symmetric: bool
+    shrink: int
     calibration: Calibration
     detectability: Detectability | None
     data: tuple[Mapping[str, str], ...]
