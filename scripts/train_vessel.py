@@ -19,7 +19,6 @@ from imagery.errors import ImageryError
 from models.errors import ModelError, TrainingError
 from models.metrics.matching import best_threshold
 from models.train.finish import finish
-from models.train.judge import judge
 from models.train.loop import train
 from models.train.recipes import RECIPES, Fold, Job, is_inshore
 from models.vessel.calibration import Calibration
@@ -65,7 +64,7 @@ def main() -> int:
         record = finish(
             net,
             recipe.curve,
-            held_out=judge(net, recipe.curve, job.held_out, job.stratum, symmetric=job.symmetric, shrink=job.shrink),
+            held_out=job.judge(net, job.held_out),
             validation=lambda final, calibration: threshold_on(job, final, calibration),
             object_weight=job.object_weight,
             detectability=job.detectability,
@@ -89,11 +88,7 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
         "offshore": [i for i in job.validation if not is_inshore(i)],
         "inshore": [i for i in job.validation if is_inshore(i)],
     }
-    scores = {
-        n: judge(net, job.recipe.curve, i, job.stratum, symmetric=False, shrink=job.shrink).best_f1()
-        for n, i in parts.items()
-        if i
-    }
+    scores = {n: job.judge(net, i, once=True).best_f1() for n, i in parts.items() if i}
     row = {f"{name}_{key}": value for name, score in scores.items() for key, value in score.items()}
     print(f"step {step}: {row}", flush=True)
     return row
@@ -101,7 +96,7 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
 
 def threshold_on(job: Job, net: VesselNet, calibration: Calibration) -> float:
     """The calibrated probability that is best on validation images."""
-    judged = judge(net, job.recipe.curve, job.validation, job.stratum, symmetric=job.symmetric, shrink=job.shrink)
+    judged = job.judge(net, job.validation)
     chance = calibration.probability(judged.logit, judged.stratum)
     return best_threshold(chance, judged.is_object, judged.n_objects, object_weight=job.object_weight)[0]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.matching import Matching, best_threshold, match_centres
+from models.metrics.matching import GROW_PX, Matching, best_threshold, match_centres
 from models.metrics.outlines import PolygonOutline, oriented_size
 from models.train.images import LabelledImage
 from models.vessel.chip import find_peaks
@@ -55,6 +55,7 @@ def judge(
     *,
     symmetric: bool,
     shrink: int = 1,
+    grow_px: float = GROW_PX,
 ) -> Judged:
     """Hold a network against labelled images: what it takes for vessels, against the vessels there are.
 
@@ -65,12 +66,13 @@ def judge(
         strata: names the stratum of an image.
         symmetric: ask eight ways, see `models.vessel.symmetry`.
         shrink: see `models.vessel.shrunk`.
+        grow_px: how far outside a hull a centre still meets it.
     """
     logit, is_object, stratum, error, sigma = [], [], [], [], []
     for image in images:
         found = peaks_in(net, curve, image, symmetric=symmetric, shrink=shrink)
         found = found.take(found.kind_logit.argmax(axis=1) == CLASSES.index("vessel"))
-        pairs = matched(found, image)
+        pairs = matched(found, image, grow_px)
         found, truth_of = found.take(~pairs.neutral), pairs.truth_of[~pairs.neutral]
         hit = truth_of >= 0
         length = np.array([oriented_size(outline)[0] for outline in image.outlines])
@@ -97,8 +99,8 @@ def peaks_in(net: VesselNet, curve: InputCurve, image: LabelledImage, *, symmetr
     return find_peaks(net, curve, bands, hull_share=HULL_SHARE, symmetric=symmetric, shrink=shrink)
 
 
-def matched(found: Peaks, image: LabelledImage) -> Matching:
+def matched(found: Peaks, image: LabelledImage, grow_px: float = GROW_PX) -> Matching:
     """Which ship each peak met: see `models.metrics.matching.match_centres`."""
     outlines = [PolygonOutline(rings=(outline + 0.5,)) for outline in image.outlines]
     ignored = [image.is_ignored(k) for k in range(len(outlines))]
-    return match_centres(found.row, found.col, found.logit, outlines, ignored=ignored)
+    return match_centres(found.row, found.col, found.logit, outlines, ignored=ignored, grow_px=grow_px)

@@ -10,17 +10,25 @@ import numpy as np
 from torch import nn
 
 from models.errors import TrainingError
+from models.metrics.matching import GROW_PX
 from models.metrics.outlines import PolygonOutline
 from models.train.coco import read_chips, read_empty_chips
 from models.train.images import LabelledImage, Source, split_groups
-from models.train.judge import Strata, peaks_in
+from models.train.judge import Judged, Strata, judge, peaks_in
 from models.train.light import relit_chip, relit_reflectance, relit_sigma0
 from models.train.loop import FindHard, Recipe
 from models.train.masks import read_masked
 from models.train.mixture import Mixture
 from models.train.real_sea import read_background
 from models.train.sampler import ImageSource
-from models.train.simulated import RADAR_BANDS, SimulatedSea, measured_detectability, sea_stratum, watched_waters
+from models.train.simulated import (
+    NEAR_PX,
+    RADAR_BANDS,
+    SimulatedSea,
+    measured_detectability,
+    sea_stratum,
+    watched_waters,
+)
 from models.vessel.calibration import EVERYWHERE, Calibration
 from models.vessel.detectability import Detectability
 from models.vessel.inputs import InputCurve
@@ -74,6 +82,7 @@ class Job:
         data: see `WeightsRecord`.
         symmetric: see `WeightsRecord`.
         shrink: see `WeightsRecord`.
+        grow_px: see `models.train.judge.judge`.
         stratum: of an image, for the calibration.
         object_weight: see `models.vessel.calibration.fit_calibration`.
         detectability: see `models.train.finish.finish`.
@@ -88,9 +97,22 @@ class Job:
     data: tuple[Mapping[str, str], ...]
     symmetric: bool
     shrink: int = 1
+    grow_px: float = GROW_PX
     stratum: Strata = everywhere
     object_weight: float = 1.0
     detectability: Callable[[VesselNet, Calibration, float], Detectability] | None = None
+
+    def judge(self, net: VesselNet, images: Sequence[LabelledImage], *, once: bool = False) -> Judged:
+        """A network held against images as these weights will be used; `once` asks it one way only, to be quick."""
+        return judge(
+            net,
+            self.recipe.curve,
+            images,
+            self.stratum,
+            symmetric=self.symmetric and not once,
+            shrink=self.shrink,
+            grow_px=self.grow_px,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +186,7 @@ def sar_iw(data: Path, fold: Fold | None) -> Job:
         pixel_size_m=(8.0, 42.0),
         data=(SIMULATED_SEA, IRISH_SEA),
         symmetric=False,
+        grow_px=NEAR_PX,
         stratum=sea_stratum,
         object_weight=object_weight,
         detectability=lambda net, calibration, threshold: measured_detectability(
