@@ -182,3 +182,26 @@ def test_empty_results_have_every_column():
     table = found.to_geopandas()
     assert set(found.columns()) < set(table.columns)
     assert table.crs.to_epsg() == 4326
+
+
+def test_engine_and_cascade_belong_to_the_network():
+    scene = scene_of_array(GRID, sea(bands=1))
+    for choice in (DetectorChoice(name="cfar-k", cascade=True), DetectorChoice(engine="openvino")):
+        with pytest.raises(DetectorError, match="has no engine and no cascade; leave them out"):
+            make_detector(choice, scene)
+
+
+@pytest.mark.parametrize("cascade", [False, True])
+def test_the_network_that_ships_finds_a_plain_ship_on_a_calibrated_sea(cascade):
+    data = sea(bands=2)
+    data[:, 300:312, 400:403] = 3.0
+    scene = scene_of_array(GRID, data, bands=("vv", "vh"))
+    network = make_detector(DetectorChoice(name="cnn", cascade=cascade), scene)
+    found = detect(scene, network, map_surface(scene, None), None).detections
+    near = np.hypot(found.row - 305.5, found.col - 401.0) < 4
+    assert near.sum() == 1
+    assert found.probability[near][0] > 0.2
+    assert found.probability_calibrated.all()
+    assert 60 < found.length_m[near][0] < 240
+    assert (found.probability[~near] < 0.2).all()
+    assert network.name.startswith("cnn-sar-iw:")

@@ -155,11 +155,11 @@ def sar_chip(data: Path, fold: Fold | None) -> Job:
         source=source,
         held_out=held_out,
         validation=validation,
-        find_hard=_hard_round(source, curve, shrink=2),
+        find_hard=_hard_round(source, curve, shrink=3),
         pixel_size_m=None,
         data=(SSDD, LS_SSDD),
         symmetric=True,
-        shrink=2,
+        shrink=3,
     )
 
 

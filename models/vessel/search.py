@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from models.errors import NoWaterError, WeightsError
 from models.ghosts import Echoes, ghosts, land_echoes
 from models.vessel.bands import check_fits
 from models.vessel.calibration import EVERYWHERE, Calibration, stratum
-from models.vessel.cascade import Sieve, Work
+from models.vessel.cascade import SQUARE_PX, Sieve, Work
 from models.vessel.decode import LEAST_LOGIT, Peaks
 from models.vessel.detectability import NEAR_SHORE_M
 from models.vessel.detector import VesselDetector
@@ -91,6 +92,7 @@ class VesselSearch:
             engine = SymmetricEngine(engine)
         if record.shrink > 1:
             engine = ShrunkEngine(engine, record.shrink)
+        step_px = math.lcm(SQUARE_PX, engine.step_px)
         work = Work()
         with _threads(workers):
             found = scene_peaks(
@@ -101,7 +103,7 @@ class VesselSearch:
                 hull_share=record.hull_share,
                 least_logit=LEAST_LOGIT,
                 region=region,
-                tile_px=tile_px or TILE_PX,
+                tile_px=tile_px or TILE_PX // step_px * step_px,
                 tile_origin=tile_origin,
                 sieve=Sieve.prepare(scene, surface) if self.cascade else None,
                 work=work,
