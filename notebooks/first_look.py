@@ -21,7 +21,7 @@ from imagery.simulate import SimulatedSource
 from imagery.surface import map_surface
 from models.detector import detect
 from offing.areas import load_area
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 
 area = load_area("haeju").area
 start, end = datetime(2019, 5, 11, tzinfo=UTC), datetime(2019, 5, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ print(scene.id, scene.bands, scene.unit, scene.shape_hw, scene.acquisition.sourc
 
 # %%
 land = Land(polygons=source.land, source="simulated coast")
-found = detect(scene, make_detector("auto", scene), map_surface(scene, land), land)
+found = detect(scene, make_detector(DetectorChoice(), scene), map_surface(scene, land), land)
 table = found.detections.to_geopandas()
 print(table[["lon", "lat", "length_m", "length_low_m", "length_high_m", "probability", "surface"]].describe())
 

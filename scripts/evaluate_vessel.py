@@ -45,7 +45,7 @@ from models.metrics.matching import best_threshold
 from models.metrics.scene_truth import read_scene_truth
 from models.metrics.scenes import BLOCKS_PER_SIDE, SceneFound, found_from_detections, score_scene
 from models.metrics.strata import Stratum
-from offing.detectors import make_detector
+from offing.detectors import DetectorChoice, make_detector
 
 Report = dict[str, Any]
 
@@ -303,7 +303,7 @@ def find_in_scene(args: argparse.Namespace, scene: Scene) -> tuple[SceneFound, s
     """Detections in a scene, and the full name of the detector: what ``offing detect`` uses, ``auto`` as there."""
     if args.weights is not None:
         raise DetectorError("--weights is for --coco; scenes are searched with the detectors that offing ships")
-    detector = make_detector(args.detector, scene)
+    detector = make_detector(DetectorChoice(name=args.detector), scene)
     found = detect(scene, detector, map_surface(scene, None), None).detections
     return found_from_detections(found, scene.geometry), detector.name
 
