@@ -11,6 +11,7 @@ from models.cfar import CfarConfig
 from models.detector import PixelDetector, SceneDetector
 from models.errors import DetectorError
 from models.sar_cfar import SarCfar
+from models.vessel.engines import DEFAULT
 
 DETECTORS = ("auto", "cnn", "cfar-k", "cfar-gamma", "cfar-g0", "cfar-trimmed", "bright-target")
 
@@ -30,7 +31,7 @@ class DetectorChoice:
     """
 
     name: str = "auto"
-    engine: str = "torch"
+    engine: str = DEFAULT
     cascade: bool = False
 
 
@@ -50,7 +51,7 @@ def make_detector(choice: DetectorChoice, scene: Scene) -> PixelDetector | Scene
 
         detector = load_detector(None, _weights_for(scene))
         return VesselSearch(detector=detector, engine=choice.engine, cascade=choice.cascade)
-    if choice.engine != "torch" or choice.cascade:
+    if choice.engine != DEFAULT or choice.cascade:
         raise DetectorError(f"{name} has no engine and no cascade; leave them out, or take the detector cnn")
     if name == "bright-target":
         return BrightTarget()

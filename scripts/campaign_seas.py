@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ from models.errors import ModelError
 from models.metrics.matching import Matching, best_threshold, match_distances, precision_recall_f1
 from models.metrics.reliability import binomial_share, expected_calibration_error, interval_coverage
 from models.metrics.strata import axis_error_deg, false_alarm_rate, length_accuracy
-from models.vessel.calibration import stratum
-from models.vessel.chip import find_peaks
+from models.vessel.calibration import strata
+from models.vessel.chip import peaks_of
 from models.vessel.detectability import NEAR_SHORE_M, sea_level_db
 from models.vessel.detector import VesselDetector, load_detector
 from models.vessel.network import CLASSES
@@ -82,14 +83,18 @@ class Sea:
         """Area that is not land."""
         return float(np.count_nonzero(~self.land)) * (self.pixel_m / 1000.0) ** 2
 
+    @cached_property
+    def _to_land_m(self) -> FloatArray:
+        """(h, w) distance to land."""
+        return np.asarray(distance_transform_edt(~self.land) * self.pixel_m)
+
     def is_near_shore(self, row: FloatArray, col: FloatArray) -> NDArray[np.bool_]:
         """Whether places lie within `NEAR_SHORE_M` of land that the scene shows."""
         if not self.land.any():
             return np.zeros(len(row), bool)
-        to_land_m = distance_transform_edt(~self.land) * self.pixel_m
         height, width = self.land.shape
         at = np.clip(np.round(row).astype(int), 0, height - 1), np.clip(np.round(col).astype(int), 0, width - 1)
-        return np.asarray(to_land_m[at] < NEAR_SHORE_M)
+        return np.asarray(self._to_land_m[at] < NEAR_SHORE_M)
 
 
 def first_simulator(count: int, side_px: int) -> Iterator[Sea]:
@@ -182,19 +187,11 @@ def judged(sea: Sea, detector: VesselDetector) -> Verdict:
     """Ask the network about a scene in one piece."""
     record = detector.record
     pixels = dict(zip(record.curve.bands, sea.sigma0, strict=True))
-    found = find_peaks(
-        detector.net,
-        record.curve,
-        pixels,
-        hull_share=record.hull_share,
-        symmetric=record.symmetric,
-        shrink=record.shrink,
-    )
+    found = peaks_of(detector, pixels)
     found = found.take(found.kind_logit.argmax(axis=1) == CLASSES.index("vessel"))
     near_shore = sea.is_near_shore(found.row, found.col)
     bands = record.curve.bands
-    names = [stratum(near_shore=near, present=bands, of=bands) for near in (True, False)]
-    chance = record.calibration.probability(found.logit, np.where(near_shore, *names))
+    chance = record.calibration.probability(found.logit, strata(near_shore, present=bands, of=bands))
     truth_of = _matched(found.row, found.col, sea).truth_of
     counted = (truth_of >= 0) | ~_near_other(found.row, found.col, sea)
     found, chance, truth_of, near_shore = found.take(counted), chance[counted], truth_of[counted], near_shore[counted]

@@ -41,10 +41,10 @@ from models.metrics.coco import CocoImage, read_coco
 from models.metrics.outlines import oriented_size
 from models.metrics.reliability import binomial_share
 from models.train.coco import read_chips
-from models.train.judge import matched, peaks_in
-from models.train.masks import read_masked
+from models.train.judge import matched
+from models.train.masks import labelled_scenes, read_masked
 from models.train.recipes import Fold
-from models.vessel.chip import find_in_chip
+from models.vessel.chip import find_in_chip, peaks_of
 from models.vessel.detector import load_detector
 from models.vessel.search import VesselSearch
 
@@ -82,15 +82,14 @@ def folds(args: argparse.Namespace) -> None:
 def ports(args: argparse.Namespace) -> None:
     """The ports of sen2ships, each judged by the network that left it out."""
     folder = args.data / "optical" / "sen2ships"
-    scenes = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("_vessels"))
     args.out.mkdir(parents=True, exist_ok=True)
     found_of: dict[str, list[bool]] = {"20-40 m": [], "40 m and more": []}
     n_all, n_labelled = 0, 0
-    for k, path in enumerate(scenes):
+    for k, (path, vessels) in enumerate(labelled_scenes(folder)):
         detector = load_detector(args.runs / f"port-{k}" / "optical.safetensors", "optical")
         record = detector.record
-        image = read_masked(path, path.with_name(f"{path.stem}_vessels.tif"), record.curve.bands, group=path.stem)
-        found = peaks_in(detector.net, record.curve, image, symmetric=record.symmetric, shrink=record.shrink)
+        image = read_masked(path, vessels, record.curve.bands, group=path.stem)
+        found = peaks_of(detector, dict(zip(record.curve.bands, image.values, strict=True)))
         found = found.take(record.calibration.probability(found.logit) >= detector.threshold)
         truth_of = matched(found, image).truth_of
         pixel_m = min(pixel_size_m(open_geotiff(path).geometry))

@@ -17,11 +17,9 @@ from pathlib import Path
 
 from imagery.errors import ImageryError
 from models.errors import ModelError, TrainingError
-from models.metrics.matching import best_threshold
 from models.train.finish import finish
 from models.train.loop import train
 from models.train.recipes import RECIPES, Fold, Job, is_inshore
-from models.vessel.calibration import Calibration
 from models.vessel.network import VesselNet
 from models.vessel.weights import as_stored
 
@@ -60,20 +58,7 @@ def main() -> int:
             workers=args.workers,
             part="" if args.fold is None else f"fold {args.fold.index}/{args.fold.count}",
         )
-        net = as_stored(net)
-        record = finish(
-            net,
-            recipe.curve,
-            held_out=job.judge(net, job.held_out),
-            validation=lambda final, calibration: threshold_on(job, final, calibration),
-            object_weight=job.object_weight,
-            detectability=job.detectability,
-            path=args.out / f"{args.recipe}.safetensors",
-            pixel_size_m=job.pixel_size_m,
-            data=job.data,
-            symmetric=job.symmetric,
-            shrink=job.shrink,
-        )
+        record = finish(job, as_stored(net), args.out / f"{args.recipe}.safetensors")
     except (ModelError, ImageryError) as error:
         print(f"train_vessel: {error}", file=sys.stderr)
         return 2
@@ -92,13 +77,6 @@ def watch(job: Job, step: int, net: VesselNet) -> dict[str, float]:
     row = {f"{name}_{key}": value for name, score in scores.items() for key, value in score.items()}
     print(f"step {step}: {row}", flush=True)
     return row
-
-
-def threshold_on(job: Job, net: VesselNet, calibration: Calibration) -> float:
-    """The calibrated probability that is best on validation images."""
-    judged = job.judge(net, job.validation)
-    chance = calibration.probability(judged.logit, judged.stratum)
-    return best_threshold(chance, judged.is_object, judged.n_objects, object_weight=job.object_weight)[0]
 
 
 if __name__ == "__main__":

@@ -310,3 +310,12 @@ def test_score_of_a_folder(tmp_path):
     assert set(tiles.state) == {"observed", "not_observed"}  # the area is larger than the image
     assert tiles.vessels.sum() == 2
     assert os.stat(run).st_mode & 0o777 == 0o755
+
+
+def test_every_detector_and_engine_can_be_asked_for():
+    from models.vessel.engines import FASTEST, NAMES
+    from offing.cli import DetectorName, EngineName
+    from offing.detectors import DETECTORS
+
+    assert {each.value for each in DetectorName} == set(DETECTORS)
+    assert {each.value for each in EngineName} == {*NAMES, FASTEST}

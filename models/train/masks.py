@@ -54,6 +54,12 @@ def read_masked(raster: Path, instances: Path, bands: tuple[str, ...], group: st
     )
 
 
+def labelled_scenes(folder: Path) -> list[tuple[Path, Path]]:
+    """Each scene NAME.tif of a folder, in order of names, with its instances, NAME_vessels.tif."""
+    scenes = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("_vessels"))
+    return [(path, path.with_name(f"{path.stem}_vessels.tif")) for path in scenes]
+
+
 def outlines_of(labels: NDArray[np.integer]) -> tuple[NDArray[np.float64], ...]:
     """The outline (k, 2) of each instance in (col, row), in order of their numbers."""
     out = []

@@ -17,7 +17,7 @@ from models.train.images import LabelledImage, Source, split_groups
 from models.train.judge import Judged, Strata, judge, peaks_in
 from models.train.light import relit_chip, relit_reflectance, relit_sigma0
 from models.train.loop import FindHard, Recipe
-from models.train.masks import read_masked
+from models.train.masks import labelled_scenes, read_masked
 from models.train.mixture import Mixture
 from models.train.real_sea import read_background
 from models.train.sampler import ImageSource
@@ -203,10 +203,10 @@ VALIDATION_PORTS = ("gdynia", "casablanca", "honolulu")
 def optical(data: Path, fold: Fold | None) -> Job:
     """Sentinel-2 reflectance: the ports of sen2ships; a fold leaves out one port of all eight."""
     folder = data / "optical" / "sen2ships"
-    scenes = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("_vessels"))
+    scenes = labelled_scenes(folder)
     if not scenes:
         raise TrainingError(f"{folder} holds no scenes; give the folder of the data with --data")
-    images = [read_masked(p, p.with_name(f"{p.stem}_vessels.tif"), OPTICAL_BANDS, group=p.stem) for p in scenes]
+    images = [read_masked(path, vessels, OPTICAL_BANDS, group=path.stem) for path, vessels in scenes]
     if fold is None:
         validation = [i for i in images if i.name.startswith(VALIDATION_PORTS)]
         held_out = [i for i in images if i.name.startswith(CALIBRATION_PORT)]

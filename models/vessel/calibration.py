@@ -55,6 +55,10 @@ class Calibration:
             out[mine] = np.interp(tempered[mine], x, y)
         return np.asarray(out)
 
+    def highest_probability(self, logit: FloatArray) -> FloatArray:
+        """Probability in the stratum where it is highest, (n,)."""
+        return np.asarray(np.max([self.probability(logit, name) for name in self.curves], axis=0))
+
     def length_interval_px(self, length_px: FloatArray, log_length_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(low, high) ends that cover `LENGTH_COVERAGE` of true lengths; 0 and infinity where not calibrated."""
         if np.isnan(self.length_factor):
@@ -87,6 +91,11 @@ def stratum(*, near_shore: bool, present: Sequence[str], of: Sequence[str]) -> s
     """Name of a stratum: ``shore`` or ``offshore``, and the bands that are present where some are missing."""
     place = "shore" if near_shore else "offshore"
     return place if len(present) == len(of) else f"{place} {'+'.join(present)}"
+
+
+def strata(near_shore: NDArray[np.bool_], *, present: Sequence[str], of: Sequence[str]) -> NDArray[np.str_]:
+    """Names of the strata of several detections of one scene, (n,), see `stratum`."""
+    return np.where(near_shore, *(stratum(near_shore=near, present=present, of=of) for near in (True, False)))
 
 
 def _through_steps(x: FloatArray, fitted: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -67,8 +67,14 @@ def find_in_chip(image: NDArray[np.uint8], detector: VesselDetector, *, min_scor
         min_score: calibrated probability; weaker ones are left out.
     """
     record = detector.record
-    bands = {record.curve.bands[0]: np.asarray(image, np.float32)}
-    found = find_peaks(
+    found = peaks_of(detector, {record.curve.bands[0]: np.asarray(image, np.float32)})
+    return chip_detections(found, record.calibration.probability(found.logit), min_score)
+
+
+def peaks_of(detector: VesselDetector, bands: dict[str, NDArray[np.float32]]) -> Peaks:
+    """`find_peaks` as a detector's record says it is to be asked."""
+    record = detector.record
+    return find_peaks(
         detector.net,
         record.curve,
         bands,
@@ -76,7 +82,6 @@ def find_in_chip(image: NDArray[np.uint8], detector: VesselDetector, *, min_scor
         symmetric=record.symmetric,
         shrink=record.shrink,
     )
-    return chip_detections(found, record.calibration.probability(found.logit), min_score)
 
 
 def chip_detections(found: Peaks, probability: NDArray[np.float64], least_probability: float) -> ChipDetections:

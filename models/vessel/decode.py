@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from models.errors import WeightsError
-from models.vessel.network import CHANNELS, CLASSES, STRIDE_PX
+from models.vessel.network import CHANNEL_SLICES, CLASSES, STRIDE_PX
 
 FloatArray = NDArray[np.float64]
 
@@ -110,8 +110,7 @@ def peaks(
         top = mine > other if (d_row, d_col) < (0, 0) else mine >= other
         rows, cols = rows[top], cols[top]
     at = maps[:, rows, cols].astype(np.float64)
-    starts = np.cumsum([0, *CHANNELS.values()])
-    said = {name: at[a:b] for name, a, b in zip(CHANNELS, starts, starts[1:], strict=False)}
+    said = {name: at[where] for name, where in CHANNEL_SLICES.items()}
     cell_row, cell_col = rows + origin[0], cols + origin[1]
     middle = (STRIDE_PX - 1) / 2.0
     offset = np.clip(said["offset"], -FARTHEST_CELLS, FARTHEST_CELLS)

@@ -11,7 +11,7 @@ blocks of He et al. 2016 (CVPR) and the top-down path of Lin et al. 2017 (CVPR).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,10 @@ CHANNELS |= {"kind": len(CLASSES)}
 # Of each cell: is it part of a hull, is it land. Nothing is read from them: they teach what a centre alone does not,
 # where a hull ends and what lies around it.
 CHANNELS |= {"hull": 1, "land": 1}
+CHANNEL_SLICES = {
+    name: slice(end - size, end)
+    for (name, size), end in zip(CHANNELS.items(), accumulate(CHANNELS.values()), strict=True)
+}
 _STEM = 16  # channels where most of the time goes
 _HEAD = 64
 _RARE = -4.6  # bias of the heat: one cell in a hundred, so that training starts calm (Lin et al. 2017, RetinaNet)

@@ -22,7 +22,7 @@ from models.detector import Found, Progress
 from models.errors import NoWaterError, WeightsError
 from models.ghosts import Echoes, ghosts, land_echoes
 from models.vessel.bands import check_fits
-from models.vessel.calibration import EVERYWHERE, Calibration, stratum
+from models.vessel.calibration import EVERYWHERE, Calibration, strata
 from models.vessel.cascade import SQUARE_PX, Sieve, Work
 from models.vessel.decode import LEAST_LOGIT, Peaks
 from models.vessel.detectability import NEAR_SHORE_M
@@ -111,6 +111,8 @@ class VesselSearch:
             )
         if work.whole_px == 0:
             raise NoWaterError(f"scene {scene.id} shows no open water; nothing can be sought in it")
+        # Most peaks are too weak anywhere: only for the others is it worth asking how far the shore is.
+        found = found.take(record.calibration.highest_probability(found.logit) >= LEAST_PROBABILITY)
         probability = record.calibration.probability(found.logit, _strata(scene, record.curve.bands, land, found))
         listed = np.flatnonzero(probability >= LEAST_PROBABILITY)
         listed = listed[np.lexsort((found.col[listed], found.row[listed]))]
@@ -235,7 +237,7 @@ def _strata(scene: Scene, bands: Sequence[str], land: Land | None, found: Peaks)
         return np.full(len(found), EVERYWHERE)
     near = land.shore_distance_m(*scene.geometry.lonlat(found.row, found.col)) < NEAR_SHORE_M
     present = [band for band in bands if band in scene.bands]
-    return np.where(near, *(stratum(near_shore=shore, present=present, of=bands) for shore in (True, False)))
+    return strata(near, present=present, of=bands)
 
 
 def _contrast(scene: Scene, found: Peaks) -> FloatArray:
@@ -255,16 +257,22 @@ def _contrast(scene: Scene, found: Peaks) -> FloatArray:
         block = scene.read(Window(row=row, col=col, height=reach, width=reach)).data[bands]
         for i in np.flatnonzero(of.ravel() == number):
             down, right = at[i] - _RING_PX - (row, col)
-            data = block[:, down : down + side, right : right + side]
-            for band in linear_intensity(data, scene.unit) if scene.sensor.kind == "sar" else data:
-                peak, around = (band[part & np.isfinite(band)] for part in (near, ~near))
-                if not (peak.size and around.size):
-                    continue
-                top, background = float(peak.max()), float(np.median(around))
-                if scene.sensor.kind == "optical":
-                    out[i] = max(out[i], (top - background) / _OPTICAL_UNIT)
-                elif background > 0.0:
-                    out[i] = max(out[i], top / background)
+            out[i] = _contrast_of(scene, block[:, down : down + side, right : right + side], near)
+    return out
+
+
+def _contrast_of(scene: Scene, data: NDArray[np.float32], near: NDArray[np.bool_]) -> float:
+    """Of the detection in the middle of a small window, see `_contrast`."""
+    out = 1.0
+    for band in linear_intensity(data, scene.unit) if scene.sensor.kind == "sar" else data:
+        peak, around = (band[part & np.isfinite(band)] for part in (near, ~near))
+        if not (peak.size and around.size):
+            continue
+        top, background = float(peak.max()), float(np.median(around))
+        if scene.sensor.kind == "optical":
+            out = max(out, (top - background) / _OPTICAL_UNIT)
+        elif background > 0.0:
+            out = max(out, top / background)
     return out
 
 

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from models.vessel.engines import Engine
-from models.vessel.network import STRIDE_PX
-from models.vessel.symmetry import FIRST_CHANNEL
+from models.vessel.engines.wrapped import WrappedEngine
+from models.vessel.network import CHANNEL_SLICES, STRIDE_PX
 
 Maps = NDArray[np.float32]
 
@@ -42,10 +41,10 @@ def through_shrunk(ask: Callable[[Maps], Maps], inputs: Maps, shrink: int) -> Ma
     heat = maps[0]
     heat[heat < maximum_filter(heat, 3, mode="constant", cval=-np.inf)] = _NOTHING
     # A place x of the shrunk image is shrink x + (shrink - 1) / 2 of the image; offsets count in cells of two pixels.
-    offset = slice(FIRST_CHANNEL["offset"], FIRST_CHANNEL["offset"] + 2)
-    maps[offset] = shrink * maps[offset] + np.float32((shrink - 1) / STRIDE_PX)
+    offset = maps[CHANNEL_SLICES["offset"]]
+    offset[:] = shrink * offset + np.float32((shrink - 1) / STRIDE_PX)
     for name in ("log_length", "log_width"):
-        maps[FIRST_CHANNEL[name]] += np.float32(np.log(shrink))
+        maps[CHANNEL_SLICES[name]] += np.float32(np.log(shrink))
     out = np.zeros((len(maps), height // STRIDE_PX, width // STRIDE_PX), np.float32)
     out[0] = _NOTHING
     out[:, ::shrink, ::shrink] = maps
@@ -53,7 +52,7 @@ def through_shrunk(ask: Callable[[Maps], Maps], inputs: Maps, shrink: int) -> Ma
 
 
 @dataclass(frozen=True)
-class ShrunkEngine:
+class ShrunkEngine(WrappedEngine):
     """An engine that shows another shrunk images.
 
     Attributes:
@@ -61,15 +60,7 @@ class ShrunkEngine:
         shrink: see `through_shrunk`.
     """
 
-    engine: Engine
     shrink: int
-
-    batch_size = 1
-
-    @property
-    def name(self) -> str:
-        """The other's."""
-        return self.engine.name
 
     @property
     def halo_px(self) -> int:
@@ -84,7 +75,3 @@ class ShrunkEngine:
     def maps(self, inputs: Maps) -> Maps:
         """See `Engine`."""
         return through_shrunk(self.engine.maps, inputs, self.shrink)
-
-    def batch(self, inputs: Maps) -> Maps:
-        """See `Engine`."""
-        return np.stack([self.maps(each) for each in inputs])

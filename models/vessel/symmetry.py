@@ -7,18 +7,14 @@ Sentinel-1 is not symmetric (azimuth ambiguities, layover) and is asked once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.vessel.engines import Engine
-from models.vessel.network import CHANNELS
+from models.vessel.engines.wrapped import WrappedEngine
+from models.vessel.network import CHANNEL_SLICES
 
 Maps = NDArray[np.float32]
-
-FIRST_CHANNEL = dict(zip(CHANNELS, accumulate((0, *CHANNELS.values())), strict=False))
 
 
 def over_symmetries(ask: Callable[[Maps], Maps], inputs: Maps) -> Maps:
@@ -47,16 +43,14 @@ def mirror_image(maps: Maps) -> Maps:
     """Maps of an image of which left and right are exchanged."""
     out = maps[:, :, ::-1].copy()
     for name in ("offset", "axis", "direction"):  # (row, col), (cos, sin) from up: the second of each goes sideways
-        out[FIRST_CHANNEL[name] + 1] *= -1.0
+        out[CHANNEL_SLICES[name].stop - 1] *= -1.0
     return out
 
 
 def turned(maps: Maps, quarters: int) -> Maps:
     """Maps of an image turned anticlockwise by quarters, as `numpy.rot90`: what pointed right then points up."""
     out = np.rot90(maps, quarters, axes=(1, 2)).copy()
-    offset, axis, direction = (
-        out[FIRST_CHANNEL[name] : FIRST_CHANNEL[name] + 2] for name in ("offset", "axis", "direction")
-    )
+    offset, axis, direction = (out[CHANNEL_SLICES[name]] for name in ("offset", "axis", "direction"))
     for _ in range(quarters % 4):
         offset[:] = np.stack([-offset[1], offset[0]])
         axis *= -1.0  # a quarter, doubled
@@ -64,37 +58,9 @@ def turned(maps: Maps, quarters: int) -> Maps:
     return out
 
 
-@dataclass(frozen=True)
-class SymmetricEngine:
-    """An engine that asks another eight ways.
-
-    Attributes:
-        engine: the other.
-    """
-
-    engine: Engine
-
-    batch_size = 1
-
-    @property
-    def name(self) -> str:
-        """The other's."""
-        return self.engine.name
-
-    @property
-    def halo_px(self) -> int:
-        """The other's."""
-        return self.engine.halo_px
-
-    @property
-    def step_px(self) -> int:
-        """The other's."""
-        return self.engine.step_px
+class SymmetricEngine(WrappedEngine):
+    """An engine that asks another eight ways."""
 
     def maps(self, inputs: Maps) -> Maps:
         """See `Engine`."""
         return over_symmetries(self.engine.maps, inputs)
-
-    def batch(self, inputs: Maps) -> Maps:
-        """See `Engine`."""
-        return np.stack([self.maps(each) for each in inputs])
