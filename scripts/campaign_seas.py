@@ -24,6 +24,7 @@ from imagery.second_sea import KINDS, evaluation_scene, oracle_scores
 from imagery.simulate.sar_chips import KINDS as CHIP_KINDS
 from imagery.simulate.sar_chips import vessel_chip
 from models.errors import ModelError
+from models.metrics.errors import TruthError
 from models.metrics.matching import Matching, best_threshold, match_distances, precision_recall_f1
 from models.metrics.reliability import binomial_share, expected_calibration_error, interval_coverage
 from models.metrics.strata import axis_error_deg, false_alarm_rate, length_accuracy
@@ -178,6 +179,8 @@ def seas(weights: Path | None, count: int, side_px: int) -> None:
     for name, source in (("first simulator", first_simulator), ("second simulator", second_simulator)):
         print(f"{name} (SIMULATED), {count} scenes of {side_px} px, seeds from {FIRST_SEED}")
         verdicts = [judged(sea, detector) for sea in source(count, side_px)]
+        if not any((v.met >= 0).any() for v in verdicts):
+            raise TruthError(f"no ship was found in {count} scenes of {side_px} px: give more of them, or larger ones")
         print_detection(verdicts, detector.threshold)
         print_hulls(verdicts)
         print_false(verdicts)
